@@ -1,0 +1,65 @@
+"""What every model shares: the declarative base, names of constraints, column types."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Identity, MetaData, Numeric, Uuid, func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+
+class AwareDateTime(TypeDecorator[datetime]):
+    """TIMESTAMP WITH TIME ZONE; refuses naive datetimes, whose zone the drivers would guess."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"naive datetime {value!r}: give it a time zone, such as datetime.UTC")
+        return value
+
+
+class Base(DeclarativeBase):
+    """Base of all models."""
+
+    # Explicit names are the same on every machine, so that a migration can refer to them.
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        },
+    )
+    type_annotation_map = {
+        # int is BIGINT, so that a foreign key has the type of the key that it refers to.
+        int: BigInteger,
+        datetime: AwareDateTime,
+        Decimal: Numeric,
+        UUID: Uuid,
+        dict[str, Any]: JSONB,
+    }
+    # What the server computed comes back with RETURNING, also after an update.
+    __mapper_args__ = {"eager_defaults": True}
+
+
+class Entity(Base):
+    """A table with a BIGINT identity key, and the times of its rows' first and last change.
+
+    The times are those at which the transaction began.
+    """
+
+    __abstract__ = True
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True, sort_order=-1)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), sort_order=1)
+    updated_at: Mapped[datetime] = mapped_column(
+        server_default=func.now(),
+        onupdate=func.now(),
+        sort_order=1,
+    )
