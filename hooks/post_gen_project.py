@@ -276,14 +276,17 @@ def check_imports(modules):
             if not level and source.partition(".")[0] not in packages:
                 continue
             if level > len(package) or not is_module(source, modules):
-                fail(path, statement.lineno, f"imports from {source or '.'}, which does not exist")
+                written = "." * level + (statement.module or "")
+                fail(path, statement.lineno, f"imports from {written}, which does not exist")
                 continue
             if source in modules and source not in bound:
                 bound[source] = names_bound(modules[source][1].body)
+            names = (
+                set() if source == module else bound.get(source, set())
+            )  # no import binds itself
             for alias in statement.names:
-                name = alias.name
-                if name not in bound.get(source, ()) and not is_module(f"{source}.{name}", modules):
-                    fail(path, statement.lineno, f"imports {name}, which {source} lacks")
+                if alias.name not in names and not is_module(f"{source}.{alias.name}", modules):
+                    fail(path, statement.lineno, f"imports {alias.name}, which {source} lacks")
 
 
 def is_module(name, modules):
@@ -292,25 +295,23 @@ def is_module(name, modules):
 
 
 def check_alembic(texts, modules):
-    if "alembic.ini" not in texts:
-        fail("alembic.ini", 1, "does not exist")
-        return
-    for number, line in enumerate(texts["alembic.ini"].splitlines(), 1):
-        key, _, value = (part.strip() for part in line.partition("="))
+    location = None
+    for number, line in enumerate(texts.get("alembic.ini", "").splitlines(), 1):
         if line.startswith(("#", ";")):
             continue
+        key, _, value = (part.strip() for part in line.partition("="))
         if "://" in line or key == "sqlalchemy.url":
             fail("alembic.ini", number, "holds a URL: it belongs to the environment")
         if key == "script_location":
-            module, colon, directory = value.partition(":")
-            location = f"src/{module}/{directory}" if colon else value.removeprefix("%(here)s/")
+            package, colon, directory = value.partition(":")
+            location = f"src/{package}/{directory}" if colon else value.removeprefix("%(here)s/")
             for name in ("env.py", "script.py.mako"):
                 if f"{location}/{name}" not in texts:
                     fail("alembic.ini", number, f"needs {location}/{name}, which does not exist")
-            check_revisions(location, modules)
-            break
+    if location:
+        check_revisions(location, modules)
     else:
-        fail("alembic.ini", 1, "has no script_location")
+        fail("alembic.ini", 1, "does not say where the migrations are (script_location)")
 
 
 def check_revisions(location, modules):
@@ -357,13 +358,14 @@ def check_settings(modules):
 gc.disable()  # it would take a third of the time, for trees that live to the end
 prune()
 texts = read_project()
-modules = parse_modules(texts)
 check_texts(texts)
 check_links(texts)
 check_syntax(texts)
-check_imports(modules)
-check_alembic(texts, modules)
-check_settings(modules)
+modules = parse_modules(texts)
+if not failures:  # else they would blame what is right for what could not be read
+    check_imports(modules)
+    check_alembic(texts, modules)
+    check_settings(modules)
 if failures:
     sys.exit("\n".join(failures))
 
