@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from conftest import QUESTIONS, TEMPLATE, BakedProject, default_context, tree
 from cookiecutter.exceptions import FailedHookException, OutputDirExistsException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 Bake = Callable[..., BakedProject]
 Refuse = Callable[..., list[str]]
@@ -74,6 +77,40 @@ def test_a_wrong_answer_is_refused_by_name(refuse: Refuse, question: str, value:
     [error] = refuse(extra_context=answers)
     assert error.startswith(f"ERROR: {question}: ")
     assert "allowed" in error
+
+
+def test_no_dependency_can_be_a_slug() -> None:
+    """Neither by the name that is installed nor by the name that is imported, however deep."""
+    [reserved] = [
+        ast.literal_eval(node.value.args[0].func.value)
+        for node in ast.walk(ast.parse((TEMPLATE / "hooks" / "pre_gen_project.py").read_text()))
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and node.targets[0].id == "DEPENDENCIES"
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.args[0], ast.Call)
+        and isinstance(node.value.args[0].func, ast.Attribute)
+    ]
+    groups = tomllib.loads((TEMPLATE / "pyproject.toml").read_text())["dependency-groups"]
+    of_the_template = {"cookiecutter", "cruft", "hypothesis", "jinja2", "pytest-cookies", "pyyaml"}
+    names, found = [Requirement(line).name for line in groups["dev"]], set[str]()
+    names = [name for name in names if name not in of_the_template]
+    while names:
+        name = names.pop()
+        if name not in found:
+            found.add(name)
+            for requirement in map(Requirement, metadata.requires(name) or []):
+                if not requirement.marker or requirement.marker.evaluate({"extra": ""}):
+                    names.append(requirement.name)
+    imported = {
+        module
+        for module, distributions in metadata.packages_distributions().items()
+        if found & {distribution.lower() for distribution in distributions}
+        and module.isidentifier()
+        and not module.startswith("_")
+    }
+    installed = {canonicalize_name(name).replace("-", "_") for name in found}
+    assert installed | imported <= {*reserved.split()}
 
 
 def test_all_wrong_answers_are_refused_at_once(refuse: Refuse) -> None:
@@ -257,11 +294,11 @@ def write_replay(directory: Path, answers: dict[str, Any]) -> str:
 
 def carries(project: BakedProject, answers: dict[str, Any]) -> bool:
     """Whether the free text among these answers is, unharmed, where people and tools read it."""
-    metadata = tomllib.loads((project.path / "pyproject.toml").read_text())["project"]
-    [author] = metadata["authors"]
+    project_table = tomllib.loads((project.path / "pyproject.toml").read_text())["project"]
+    [author] = project_table["authors"]
     found = {
         "project_slug": project.slug,
-        "description": metadata["description"],
+        "description": project_table["description"],
         "author_name": author["name"],
         "author_email": author["email"],
     }
