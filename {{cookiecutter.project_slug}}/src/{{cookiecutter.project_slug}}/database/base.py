@@ -1,4 +1,4 @@
-"""What every model shares: the declarative base, names of constraints, column types, mixins."""
+"""What every model shares: the declarative base, names of constraints, column types."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -48,15 +48,15 @@ class Base(DeclarativeBase):
     __mapper_args__ = {"eager_defaults": True}
 
 
-class Identified:
-    """A BIGINT identity key."""
+class Entity(Base):
+    """A table with a BIGINT identity key, and the times of its rows' first and last change.
+
+    The times are those at which the transaction began.
+    """
+
+    __abstract__ = True
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True, sort_order=-1)
-
-
-class Timestamped:
-    """When the row was made and last changed: the start of the transaction that did so."""
-
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), sort_order=1)
     updated_at: Mapped[datetime] = mapped_column(
         server_default=func.now(),

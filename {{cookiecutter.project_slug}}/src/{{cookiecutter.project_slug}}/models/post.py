@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from ..database.base import Base, Identified, Timestamped
+from ..database.base import Entity
 
 if TYPE_CHECKING:
     from .user import User
 
 
-class Post(Identified, Timestamped, Base):
+class Post(Entity):
     """What a user has written."""
 
     __tablename__ = "posts"
@@ -28,4 +28,4 @@ class Post(Identified, Timestamped, Base):
     author: Mapped["User"] = relationship(back_populates="posts", lazy="raise")
 
     # An UPDATE of a row whose version has changed since it was read raises StaleDataError.
-    __mapper_args__ = {**Base.__mapper_args__, "version_id_col": version}
+    __mapper_args__ = {**Entity.__mapper_args__, "version_id_col": version}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import CheckConstraint, Enum, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from ..database.base import Base, Identified, Timestamped
+from ..database.base import Entity
 
 if TYPE_CHECKING:
     from .post import Post
@@ -20,7 +20,7 @@ class Role(StrEnum):
     MEMBER = "member"
 
 
-class User(Identified, Timestamped, Base):
+class User(Entity):
     """A person with an account."""
 
     __tablename__ = "users"

@@ -1,0 +1,116 @@
+"""Errors as problem+json (RFC 9457): the database's faults, and FastAPI's own errors."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from sqlalchemy import Constraint, ForeignKeyConstraint, Index
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from ..database import Base, Fault, fault_of
+from ..database.faults import constraint_of
+from ..queries.pagination import InvalidCursorError
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = {"Retry-After": "1"}  # seconds
+
+ANSWERS = {
+    Fault.UNAVAILABLE: (503, "The database is unavailable; try again later."),
+    Fault.TIMED_OUT: (504, "The database took too long."),
+    Fault.CONFLICT: (409, "This contradicts what is stored."),
+    Fault.STALE: (409, "This has been changed by somebody else; read it again."),
+    Fault.INVALID: (422, "This breaks a rule of the database."),
+}
+
+
+class Problem(BaseModel):
+    """The body of every error."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, Any]] | None = None
+
+
+def problem(
+    status: int,
+    detail: str,
+    *,
+    headers: Any = None,
+    errors: list[dict[str, Any]] | None = None,
+) -> JSONResponse:
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors)
+    return JSONResponse(
+        body.model_dump(exclude_none=True),
+        status_code=status,
+        headers=headers,
+        media_type=MEDIA_TYPE,
+    )
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that answers with these problems."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": content}
+        for status in statuses
+    }
+
+
+def add_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(SQLAlchemyError, answer_database_error)
+    app.add_exception_handler(InvalidCursorError, answer_invalid_cursor)
+    app.add_exception_handler(RequestValidationError, answer_invalid_request)
+    app.add_exception_handler(HTTPException, answer_http_error)
+    app.add_exception_handler(Exception, answer_bug)
+
+
+async def answer_database_error(_request: Request, error: Exception) -> JSONResponse:
+    fault = fault_of(error)
+    if fault is None:
+        raise error
+    status, detail = ANSWERS[fault]
+    if isinstance(error, DBAPIError):
+        detail = meanings().get(constraint_of(error) or "", detail)
+    return problem(status, detail, headers=RETRY_AFTER if status == 503 else None)
+
+
+def meanings() -> dict[str, str]:
+    """What the models say that their constraints mean, by name."""
+    found: dict[str, str] = {}
+    for table in Base.metadata.tables.values():
+        constraints: list[Constraint | Index] = [*table.constraints, *table.indexes]
+        for constraint in constraints:
+            info = dict(constraint.info)
+            if isinstance(constraint, ForeignKeyConstraint):
+                for foreign_key in constraint.elements:
+                    info |= foreign_key.info
+            if "meaning" in info:
+                found[str(constraint.name)] = info["meaning"]
+    return found
+
+
+async def answer_invalid_cursor(_request: Request, error: Exception) -> JSONResponse:
+    return problem(422, f"after: {error}")
+
+
+async def answer_invalid_request(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    # The input is left out: it may be a secret, or not fit for JSON.
+    errors = [{name: each[name] for name in ("loc", "msg", "type")} for each in error.errors()]
+    return problem(422, "The request is not valid.", errors=errors)
+
+
+async def answer_http_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, str(error.detail), headers=error.headers)
+
+
+async def answer_bug(_request: Request, _error: Exception) -> JSONResponse:
+    # The server logs the exception; a client learns nothing of it.
+    return problem(500, "Something went wrong here.")

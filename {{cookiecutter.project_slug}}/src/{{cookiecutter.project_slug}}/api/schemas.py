@@ -1,0 +1,98 @@
+"""What goes over the wire."""
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Path, Query
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from ..models import Role
+
+# PostgreSQL stores no NUL in a text.
+NO_NUL = r"^[^\x00]*$"
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=100, strip_whitespace=True, pattern=NO_NUL),
+]
+Email = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$")]
+Title = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_NUL)]
+Body = Annotated[str, StringConstraints(max_length=100_000, pattern=NO_NUL)]
+Age = Annotated[int, Field(ge=0, le=150)]
+
+Key = Annotated[int, Path(ge=1, lt=2**63)]
+Limit = Annotated[int, Query(ge=1, le=100, description="Items of a page.")]
+After = Annotated[str | None, Query(description="The `next` of the page before.")]
+
+# A field that is left out of a change keeps its value; null would be a value.
+OMITTED: Any = Field(default_factory=lambda: None)
+
+Item = TypeVar("Item")
+
+
+class PageOut(BaseModel, Generic[Item]):
+    """A page of a list; `next` is the `after` of the next one."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    items: list[Item]
+    next: str | None
+
+
+class UserIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    email: Email
+    is_active: bool = True
+    role: Role = Role.MEMBER
+    age: Age | None = None
+
+
+class UserChange(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name = OMITTED
+    email: Email = OMITTED
+    is_active: bool = OMITTED
+    role: Role = OMITTED
+    age: Age | None = OMITTED
+
+
+class UserOut(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    name: str
+    email: str
+    is_active: bool
+    role: Role
+    age: int | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class PostIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    title: Title
+    body: Body
+
+
+class PostChange(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    version: Annotated[int, Field(description="The version that the change is based on.")]
+    title: Title = OMITTED
+    body: Body = OMITTED
+
+
+class PostOut(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    title: str
+    body: str
+    author_id: int
+    version: int
+    created_at: datetime
+    updated_at: datetime

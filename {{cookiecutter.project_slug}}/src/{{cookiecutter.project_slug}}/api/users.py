@@ -1,0 +1,117 @@
+"""Users and their posts."""
+
+from fastapi import APIRouter, HTTPException, Request, Response
+
+from ..models import Post, User
+from ..queries import posts, users
+from .dependencies import DatabaseDep
+from .errors import problems
+from .schemas import (
+    After,
+    Key,
+    Limit,
+    PageOut,
+    PostIn,
+    PostOut,
+    UserChange,
+    UserIn,
+    UserOut,
+)
+
+router = APIRouter(prefix="/users", tags=["users"])
+
+
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
+@router.post("", status_code=201, responses=problems(409))
+async def create_user(
+    new: UserIn,
+    database: DatabaseDep,
+    request: Request,
+    response: Response,
+) -> UserOut:
+    async with database.transaction() as session:
+        user = User(**new.model_dump())
+        session.add(user)
+        await session.flush()
+        created = UserOut.model_validate(user)
+    response.headers["Location"] = str(request.url_for("read_user", user_id=created.id))
+    return created
+
+
+@router.get("")
+async def list_users(
+    database: DatabaseDep,
+    after: After = None,
+    limit: Limit = 20,
+) -> PageOut[UserOut]:
+    async with database.read_only() as session:
+        page = await users.list_users(session, after=after, limit=limit)
+        return PageOut[UserOut].model_validate(page)
+
+
+@router.get("/{user_id}", responses=problems(404))
+async def read_user(user_id: Key, database: DatabaseDep) -> UserOut:
+    async with database.read_only() as session:
+        user = await users.get_user(session, user_id)
+        if user is None:
+            raise no_user(user_id)
+        return UserOut.model_validate(user)
+
+
+@router.patch("/{user_id}", responses=problems(404, 409))
+async def change_user(user_id: Key, change: UserChange, database: DatabaseDep) -> UserOut:
+    async with database.transaction() as session:
+        user = await users.get_user(session, user_id)
+        if user is None:
+            raise no_user(user_id)
+        for name, value in change.model_dump(exclude_unset=True).items():
+            setattr(user, name, value)
+        await session.flush()
+        return UserOut.model_validate(user)
+
+
+@router.delete("/{user_id}", status_code=204, responses=problems(404))
+async def delete_user(user_id: Key, database: DatabaseDep) -> None:
+    async with database.transaction() as session:
+        user = await users.get_user(session, user_id)
+        if user is None:
+            raise no_user(user_id)
+        await session.delete(user)
+
+
+@router.post("/{user_id}/posts", status_code=201, responses=problems(404))
+async def create_post(
+    user_id: Key,
+    new: PostIn,
+    database: DatabaseDep,
+    request: Request,
+    response: Response,
+) -> PostOut:
+    async with database.transaction() as session:
+        if await users.get_user(session, user_id) is None:
+            raise no_user(user_id)
+        post = Post(author_id=user_id, **new.model_dump())
+        session.add(post)
+        await session.flush()
+        created = PostOut.model_validate(post)
+    response.headers["Location"] = str(request.url_for("read_post", post_id=created.id))
+    return created
+
+
+@router.get("/{user_id}/posts", responses=problems(404))
+async def list_posts(
+    user_id: Key,
+    database: DatabaseDep,
+    after: After = None,
+    limit: Limit = 20,
+) -> PageOut[PostOut]:
+    async with database.read_only() as session:
+        page = await posts.list_posts_of(session, user_id, after=after, limit=limit)
+        if not page.items and await users.get_user(session, user_id) is None:
+            raise no_user(user_id)
+        return PageOut[PostOut].model_validate(page)
+{% endcall %}
+
+
+def no_user(user_id: int) -> HTTPException:
+    return HTTPException(404, f"There is no user {user_id}.")
