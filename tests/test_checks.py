@@ -58,6 +58,7 @@ FAULTS = {
     ),
     "import-of-dev": Fault(MODULE, "from dev import Nothing\n", "imports Nothing, which dev lacks"),
     "jinja-expression": Fault("README.md", jinja("{{ x }}"), "holds '{{', which"),
+    "jinja-beside-a-workflow": Fault("README.md", jinja("${{ x }} {{ y }}"), "holds '{{', which"),
     "jinja-block": Fault("README.md", jinja("{% if x %}"), "holds '{%', which"),
     "jinja-comment": Fault("README.md", jinja("{# x #}"), "holds '{#', which"),
     "jinja-end": Fault("README.md", "endif %}\n", "holds ' %}', which"),
@@ -76,6 +77,9 @@ FAULTS = {
     ),
     "driver-of-sync": Fault(
         "README.md", "Uses psycopg.\n", "holds 'psycopg', which", {"engine": "async"}
+    ),
+    "driver-beside-another": Fault(
+        "README.md", "Not psycopg2, but psycopg.\n", "holds 'psycopg', which"
     ),
     "fastapi": Fault("README.md", "FastAPI\n", "holds 'FastAPI', which", {"fastapi": "no"}),
     "link": Fault("README.md", "[x](docs/nowhere.md#y)\n", "links to docs/nowhere.md, which does"),

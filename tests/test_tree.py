@@ -38,6 +38,7 @@ OPTIONAL = {
     f"{PACKAGE}/queries/users.py": {"example_models": "yes"},
     f"{PACKAGE}/queries/posts.py": {"example_models": "yes"},
     "dev/seed.py": {"example_models": "yes"},
+    "tests/factories.py": {"example_models": "yes"},
 }
 ALWAYS = [
     "README.md",
