@@ -331,13 +331,17 @@ def check_revisions(location, modules):
         if path.startswith(f"{location}/versions/"):
             values = constants(tree.body)
             if "revision" in values:
-                down_revisions[values["revision"]] = values.get("down_revision")
+                down = values.get("down_revision")
+                down_revisions[values["revision"]] = set(
+                    down if isinstance(down, tuple) else [down]
+                )
                 paths[values["revision"]] = path
-    bases = [revision for revision, down in down_revisions.items() if down not in down_revisions]
-    heads = set(down_revisions) - set(down_revisions.values())
-    for revision in bases:
-        if down_revisions[revision] is not None:
-            fail(paths[revision], 1, f"follows {down_revisions[revision]}, which does not exist")
+    followed = set().union(*down_revisions.values())
+    for revision, down in down_revisions.items():
+        for missing in down - {None, *down_revisions}:
+            fail(paths[revision], 1, f"follows {missing}, which does not exist")
+    bases = [revision for revision, down in down_revisions.items() if None in down]
+    heads = [revision for revision in down_revisions if revision not in followed]
     for kind, revisions in (("bases", bases), ("heads", heads)):
         if len(revisions) > 1:
             names = ", ".join(sorted(revisions))
@@ -345,12 +349,18 @@ def check_revisions(location, modules):
 
 
 def constants(body):
-    """The constants that are assigned to names in a body, by name."""
+    """The constants, and the tuples of constants, that a body assigns to names, by name."""
     values = {}
     for statement in body:
+        if type(statement).__name__ not in {"Assign", "AnnAssign"}:
+            continue
         for target in getattr(statement, "targets", [getattr(statement, "target", None)]):
             if hasattr(target, "id") and hasattr(statement.value, "value"):
                 values[target.id] = statement.value.value
+            elif hasattr(target, "id") and hasattr(statement.value, "elts"):
+                values[target.id] = tuple(
+                    getattr(element, "value", None) for element in statement.value.elts
+                )
     return values
 
 
