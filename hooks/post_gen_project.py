@@ -26,6 +26,7 @@ FILES = {
         f"{PACKAGE}/api/schemas.py",
         f"{PACKAGE}/api/users.py",
         f"{PACKAGE}/api/posts.py",
+        f"{PACKAGE}/migrations/versions/2026-11-22_120000_create_users_and_posts.py",
         "dev/seed.py",
         "tests/factories.py",
         "tests/test_models.py",
