@@ -13,9 +13,9 @@ ENCODED = "p%40s%2Fs%3Aw%20%25%23%3F"
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
 def test_a_url_in_any_spelling_is_one_for_the_driver(scheme: str) -> None:
-    url = parse_database_url(f"{scheme}://ann:{ENCODED}@db.example.com/orders?sslmode=require")
+    url = parse_database_url(f"{scheme}://ann:{ENCODED}@db/orders?sslmode=require")
     assert url.drivername == "postgresql+{{ 'asyncpg' if cookiecutter.engine == 'async' else 'psycopg' }}"
-    assert (url.username, url.password, url.host, url.port) == ("ann", PASSWORD, "db.example.com", 5432)
+    assert (url.username, url.password, url.host, url.port) == ("ann", PASSWORD, "db", 5432)
     assert (url.database, url.query["sslmode"]) == ("orders", "require")
 
 
@@ -89,6 +89,11 @@ def test_a_password_is_never_shown() -> None:
     for shown in (repr(settings), str(settings), str(settings.database_url)):
         assert PASSWORD not in shown
         assert ENCODED not in shown
+
+
+def test_a_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://h/db")
+    assert Settings().database_url.database == "db"
 
 
 def test_a_setting_can_be_a_file(tmp_path: Path) -> None:
