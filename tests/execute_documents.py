@@ -57,8 +57,9 @@ class Reader:
             path = Path(block.path)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text)
-        elif block.language == "python":
-            self.execute_python(block)
+        if block.language == "python":
+            if block.path is None:
+                self.execute_python(block)
         elif block.language == "console":
             self.execute_console(block)
         elif block.language == "sql":
@@ -96,7 +97,7 @@ class Reader:
                 more, _, expected = expected.partition("\n")
                 command = f"{command}\n{more}"
             # What uv would install is here.
-            command = command.replace("uv run ", "").replace("uv sync", "true")
+            command = re.sub(r"\buv run (--with \S+ )*", "", command).replace("uv sync", "true")
             done = subprocess.run(
                 command,
                 shell=True,  # noqa: S602  # as the reader's
