@@ -15,7 +15,6 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,34 +22,39 @@ from typing import Any
 import psycopg
 import yaml
 
-FENCE = re.compile(r"^(?:`(?P<path>[^`\n]+)`\n\n?)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
+FENCE = re.compile(
+    r"^(?:`(?P<path>[^`\n]+)`\n\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
 class Block:
-    document: Path
     line: int
     language: str
     path: str | None
     text: str
 
-    def __str__(self) -> str:
-        return f"{self.document}:{self.line}: {self.language}"
 
-
-def blocks(document: Path) -> Iterator[Block]:
+def blocks(document: Path) -> list[Block]:
     text = document.read_text()
-    for found in FENCE.finditer(text):
-        line = text.count("\n", 0, found.start("text")) + 1
-        yield Block(document, line, found["language"], found["path"], found["text"])
+    fences = {number for number, line in enumerate(text.splitlines(), 1) if "```" in line}
+    found = []
+    for match in FENCE.finditer(text):
+        line = text.count("\n", 0, match.start("text")) + 1
+        fences -= {line - 1, line + match["text"].count("\n")}
+        found.append(Block(line, match["language"], match["path"], match["text"]))
+    assert not fences, f"{document}:{min(fences)}: a block that is not executed"
+    return found
 
 
 class Reader:
     """Follows one document."""
 
-    def __init__(self, runner: asyncio.Runner) -> None:
-        self.namespace: dict[str, Any] = {"__name__": "__main__"}
+    def __init__(self, document: str, runner: asyncio.Runner) -> None:
+        self.document = document
         self.runner = runner
+        self.namespace: dict[str, Any] = {"__name__": "__main__"}
 
     def execute(self, block: Block) -> None:
         if block.path is not None:
@@ -80,18 +84,21 @@ class Reader:
     def execute_python(self, block: Block) -> None:
         source = "\n" * (block.line - 1) + block.text  # so that a traceback shows the line
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        code = compile(source, str(block.document), "exec", flags, dont_inherit=True)
+        code = compile(source, self.document, "exec", flags, dont_inherit=True)
         if not code.co_flags & inspect.CO_COROUTINE:
-            exec(code, self.namespace)  # noqa: S102  # what this program is for
+            exec(code, self.namespace)  # what this program is for
             return
 
         async def main() -> None:
-            await eval(code, self.namespace)  # noqa: S307  # as above
+            await eval(code, self.namespace)  # as above
 
         self.runner.run(main())
 
     def execute_console(self, block: Block) -> None:
-        for part in re.split(r"^\$ ", block.text, flags=re.M)[1:]:
+        nothing, *parts = re.split(r"^\$ ", block.text, flags=re.MULTILINE)
+        assert parts, "no command"
+        assert not nothing, "output without a command"
+        for part in parts:
             command, _, expected = part.partition("\n")
             while command.endswith("\\"):
                 more, _, expected = expected.partition("\n")
@@ -100,32 +107,30 @@ class Reader:
             command = re.sub(r"\buv run (--with \S+ )*", "", command).replace("uv sync", "true")
             done = subprocess.run(
                 command,
-                shell=True,  # noqa: S602  # as the reader's
+                shell=True,  # as the reader's
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
                 check=False,
             )
             assert done.returncode == 0, f"{command}\n{done.stdout}"
-            pattern = "*".join(re.escape(piece) for piece in expected.strip().split("…"))
-            pattern = pattern.replace("*", ".*")
-            assert re.search(pattern, done.stdout, re.S), f"{command}\n{done.stdout}\n{expected}"
+            pattern = ".*".join(map(re.escape, expected.strip().split("…")))
+            assert re.search(pattern, done.stdout, re.DOTALL), f"{command}\n{done.stdout}"
 
 
 def main(documents: list[str]) -> int:
     sys.path.insert(0, "")
-    for document in map(Path, documents):
+    for document in documents:
+        found = blocks(Path(document))
         with asyncio.Runner() as runner:
-            reader = Reader(runner)
-            count = 0
-            for block in blocks(document):
+            reader = Reader(document, runner)
+            for block in found:
                 try:
                     reader.execute(block)
                 except BaseException as error:
-                    error.add_note(f"in the block at {block}")
+                    error.add_note(f"{document}:{block.line}: in this {block.language} block")
                     raise
-                count += 1
-        print(f"{document}: {count} blocks")
+        print(f"{document}: {len(found)} blocks")
     return 0
 
 
