@@ -40,7 +40,7 @@ async def test_the_time_of_an_update_is_there_after_the_flush(committed: Databas
 
 async def test_an_unloaded_relationship_fails_loudly(session: AsyncSession) -> None:
     post = await make_post(session)
-    session.expire(post)
+    session.expunge_all()
     found = (await session.scalars(select(Post).where(Post.id == post.id))).one()
     with pytest.raises(InvalidRequestError, match="raise"):
         _ = found.author
