@@ -193,19 +193,18 @@ def test_branches_that_are_merged_are_one_chain(
     bake_from: Callable[..., BakedProject], tmp_path: Path
 ) -> None:
     """As in a living project that is generated again."""
-    versions = tmp_path / "out" / "acme" / "src" / "acme" / "migrations" / "versions"
-    versions.mkdir(parents=True)
-    chain = {"one": "'0001'", "two": "'0001'", "both": "('one', 'two')"}
-    for revision, down in chain.items():
-        (versions / f"{revision}.py").write_text(
-            f"revision = {revision!r}\ndown_revision = {down}\n"
-        )
-    template = copy_template(tmp_path / "template")
-    first = template / PROJECT / PACKAGE / "migrations" / "versions" / "first.py"
-    for path in first.parent.glob("*.py"):
-        path.unlink()
-    first.write_text("revision = '0001'\ndown_revision = None\n")
-    bake_from(template, extra_context={"project_slug": "acme"}, overwrite_if_exists=True)
+    versions = bake_from().package / "migrations" / "versions"
+    [first] = [
+        line
+        for path in versions.glob("2*.py")
+        for line in path.read_text().splitlines()
+        if line.startswith("revision")
+    ]
+    root = first.split("=")[1].strip()
+    for revision, down in {"one": root, "two": root, "both": "('one', 'two')"}.items():
+        path = versions / f"{revision}.py"
+        path.write_text(f"revision = {revision!r}\ndown_revision = {down}\n")
+    bake_from(overwrite_if_exists=True)
 
 
 def test_a_users_own_hidden_files_are_not_checked(
