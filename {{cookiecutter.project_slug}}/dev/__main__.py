@@ -1,6 +1,9 @@
-"""`python -m dev [--port N] [COMMAND ...]`: {{ "the service" if cookiecutter.fastapi else "a database" }}, or any command, on the private PostgreSQL."""
+"""Runs {{ "the service" if cookiecutter.fastapi else "a database" }}, or any command, on the private PostgreSQL of the project."""
 
 import argparse
+{% if not cookiecutter.fastapi %}
+import contextlib
+{% endif %}
 import os
 import shutil
 import signal
@@ -10,8 +13,17 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
 
-from .postgres import PROJECT, ServerError, development_directory, development_server, find_binaries
+from .postgres import (
+{% if cookiecutter.fastapi %}
+    PROJECT,
+{% endif %}
+    ServerError,
+    development_directory,
+    development_server,
+    find_binaries,
+)
 
 DESCRIPTION = """\
 {% if cookiecutter.fastapi %}
@@ -97,13 +109,14 @@ def keep_up(environment: dict[str, str]) -> int:
     if status := prepare(environment):
         return status
     print("Ctrl-C stops it; the data stay.", flush=True)
-    signal.sigwait([signal.SIGINT, signal.SIGTERM])
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
     return 0
 
 
 {% endif %}
 def prepare(environment: dict[str, str]) -> int:
-    """Bring the database to head{{ " with example rows" if cookiecutter.example_models }}, and say how to reach it; an exit status."""
+    """Migrates{{ " and seeds" if cookiecutter.example_models }} the database, says how to reach it; its exit status."""
 {% if cookiecutter.example_models %}
     for command in (["alembic", "upgrade", "head"], ["python", "-m", "dev.seed"]):
         if status := run(command, environment):
@@ -144,11 +157,16 @@ def run(command: list[str], environment: dict[str, str]) -> int:
         print(f"{command[0]}: command not found", file=sys.stderr)
         return 127
     with subprocess.Popen([program, *command[1:]], env=environment) as process:
-        # Ctrl-C reaches the command by the terminal, and is its affair; others are passed on.
-        signal.signal(signal.SIGINT, lambda number, frame: None)
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda number, frame: process.send_signal(number))
+
+        def forward(number: int, frame: FrameType | None) -> None:
+            if number != signal.SIGINT or not sys.stdin.isatty():
+                process.send_signal(number)  # a terminal's Ctrl-C has reached the command already
+
+        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        previous = [signal.signal(number, forward) for number in signals]
         status = process.wait()
+        for number, handler in zip(signals, previous, strict=True):
+            signal.signal(number, handler)
     return status if status >= 0 else 128 - status
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, PlainValidator
 from pydantic_settings import (
     BaseSettings,
     NestedSecretsSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -94,7 +95,7 @@ def _split_hosts(hosts: str, ports: str) -> tuple[list[str], list[int]]:
     return names, numbers
 
 
-DatabaseURL = Annotated[URL, PlainValidator(parse_database_url)]
+DatabaseURL = Annotated[URL, NoDecode, PlainValidator(parse_database_url)]
 Seconds = Annotated[float, Field(ge=0.001, le=86_400)]
 
 

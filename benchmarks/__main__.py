@@ -1,0 +1,41 @@
+"""The command: measures the candidates in one interleaved run, and writes the table and the plot."""
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from . import generation, report
+from .measurement import CANDIDATES, measure
+from .services import OTHER_CORES
+
+RESULTS = Path(__file__).parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7, help="default: %(default)s")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=2.0,
+        help="of load, for each candidate and endpoint in each round; default: %(default)s",
+    )
+    options = parser.parse_args()
+    if not sys.platform.startswith("linux"):
+        parser.error("needs Linux, to read the CPU time of the services and to pin them to a core")
+    if OTHER_CORES:
+        os.sched_setaffinity(0, OTHER_CORES)
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as directory:
+        services = measure(Path(directory), options.rounds, options.seconds)
+        projects = generation.measure(Path(directory), options.rounds)
+    text = report.as_markdown(services, projects, options.rounds, options.seconds)
+    (RESULTS / "results.md").write_text(text)
+    report.plot(services, RESULTS / "results.svg")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""The answers of the candidates that are not rendered; the rendered services answer the same JSON."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+
+class UserOut(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    name: str
+    email: str
+    is_active: bool
+    role: str
+    age: int | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class UserPage(BaseModel):
+    items: list[UserOut]
+    next: str | None

@@ -1,0 +1,311 @@
+"""Right answers make a project; wrong ones are refused by name, and leave everything as it was."""
+
+import ast
+import json
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import QUESTIONS, TEMPLATE, BakedProject, default_context, tree
+from cookiecutter.exceptions import FailedHookException, OutputDirExistsException
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+Bake = Callable[..., BakedProject]
+Refuse = Callable[..., list[str]]
+
+ALLOWED: dict[str, list[Any]] = {
+    "project_slug": ["a", "acme_orders", "x1", "a_1", "n" * 40, "my_fastapi", "cookiecutter"],
+    "project_name": ["x", "Ünïcødé 日本 🚀", "n" * 200, "{ % braces }"],
+    "description": [
+        'Quotes: " \' ` \\ \\n """',
+        "100 % of $HOME: #1, *, &x, !y, | > [a](b) <b>",
+    ],
+    "author_name": ['O\'Brien "Bob" \\', "- [x]", "null"],
+    "author_email": ["a@localhost", "first.last+tag@sub.example.com"],
+    "pool_size": ["1", 7, "20"],
+    "max_overflow": ["0", 1, "12"],
+    "processes": ["1", "4"],
+    "max_connections": ["52", "262143"],
+}
+REFUSED: dict[str, list[Any]] = {
+    "project_slug": [
+        *["2fast", "class", "sqlalchemy", "../x", "Acme", "a-b", "a b", "_a", "a_", "a__b"],
+        *["a\n", "é", "n" * 41, "json", "cgi", "annotationlib", "pytest_asyncio", "ruff", "dev"],
+        *["tests", "postgres", "con", "com1", "a.b", "A", "async"],
+    ],
+    "project_name": ["", " x", "x ", "a\nb", "n" * 201, "tab\tbed", "zero\u200bwidth", "a }} b"],
+    "description": ["", "a\r", "{% raw %}{{ 1 }}{% endraw %}", "bell\a", "a %} b", "a #} b"],
+    "author_name": ["", "\u2028", " "],
+    "author_email": [
+        *["", "x", "@", "a@", "@b", "a@b@c", "a b@c.d", "a@-b.c", "a..b@c.d", "é@c.d", "a@b..c"],
+    ],
+    "pool_size": [
+        *["0", "ten", "-1", "", "+1", "01", " 1", "1.0", "1e1", "٣", "1_0", "1001", "9" * 5000],
+    ],
+    "max_overflow": ["-1", "1001", "none"],
+    "processes": ["0", "two"],
+    "max_connections": ["10", "51", "262144"],
+}
+
+
+def each(answers: dict[str, list[Any]]) -> list[Any]:
+    return [
+        pytest.param(question, value, id=f"{question}={str(value)[:20]!a}")
+        for question, values in answers.items()
+        for value in values
+    ]
+
+
+@pytest.mark.parametrize(("question", "value"), each(ALLOWED))
+def test_an_allowed_answer_makes_a_project(bake: Bake, question: str, value: Any) -> None:
+    answers = {"project_slug": "acme", "description": "Orders"} | {question: value}
+    assert carries(bake(**answers), answers)
+
+
+@pytest.mark.parametrize(("question", "value"), each(REFUSED))
+def test_a_wrong_answer_is_refused_by_name(refuse: Refuse, question: str, value: Any) -> None:
+    answers = {"project_slug": "acme", "description": "Orders"} | {question: value}
+    [error] = refuse(extra_context=answers)
+    assert error.startswith(f"ERROR: {question}: ")
+    assert "allowed" in error
+
+
+def test_no_dependency_can_be_a_slug() -> None:
+    """Neither by the name that is installed nor by the name that is imported, however deep."""
+    [reserved] = [
+        ast.literal_eval(node.value.args[0].func.value)
+        for node in ast.walk(ast.parse((TEMPLATE / "hooks" / "pre_gen_project.py").read_text()))
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and node.targets[0].id == "DEPENDENCIES"
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.args[0], ast.Call)
+        and isinstance(node.value.args[0].func, ast.Attribute)
+    ]
+    groups = tomllib.loads((TEMPLATE / "pyproject.toml").read_text())["dependency-groups"]
+    of_the_template = {"cookiecutter", "cruft", "hypothesis", "jinja2", "pytest-cookies", "pyyaml"}
+    names, found = [Requirement(line).name for line in groups["dev"]], set[str]()
+    names = [name for name in names if name not in of_the_template]
+    while names:
+        name = names.pop()
+        if name not in found:
+            found.add(name)
+            for requirement in map(Requirement, metadata.requires(name) or []):
+                if not requirement.marker or requirement.marker.evaluate({"extra": ""}):
+                    names.append(requirement.name)
+    imported = {
+        module
+        for module, distributions in metadata.packages_distributions().items()
+        if found & {distribution.lower() for distribution in distributions}
+        and module.isidentifier()
+        and not module.startswith("_")
+    }
+    installed = {canonicalize_name(name).replace("-", "_") for name in found}
+    assert installed | imported <= {*reserved.split()}
+
+
+def test_all_wrong_answers_are_refused_at_once(refuse: Refuse) -> None:
+    wrong = {"project_slug": "class", "author_name": "", "pool_size": "0", "max_connections": "ten"}
+    errors = refuse(extra_context=wrong)
+    assert [error.split(": ")[1] for error in errors] == list(wrong)
+
+
+def test_pools_that_do_not_fit_are_refused_with_the_arithmetic(refuse: Refuse, bake: Bake) -> None:
+    answers = {"pool_size": "18", "max_overflow": "5", "processes": "2"}
+    bake(**answers, max_connections="104")
+    [error] = refuse(extra_context=answers | {"max_connections": "103"})
+    assert error.startswith("ERROR: max_connections: '103' ")
+    assert "2 x (2 x (18 + 5) + 1) + 10 = 104" in error
+
+
+@pytest.mark.parametrize(
+    ("question", "choice"),
+    [
+        (question, choice)
+        for question, choices in QUESTIONS.items()
+        if isinstance(choices, list)
+        for choice in choices
+    ],
+)
+def test_the_hook_knows_every_choice(bake: Bake, question: str, choice: str) -> None:
+    assert bake(**{question: choice}).answers[question] == choice
+
+
+# A replay file is not checked by cookiecutter at all.
+@pytest.mark.parametrize(
+    ("question", "value"),
+    [
+        ("fastapi", "no"),
+        ("fastapi", 0),
+        ("docker", None),
+        ("engine", "both"),
+        ("engine", ["async", "sync"]),
+        ("python_version", 3.11),
+        ("python_version", "3.10"),
+        ("ci", ""),
+        ("pool_size", True),
+        ("pool_size", 10.0),
+        ("pool_size", None),
+        ("processes", [2]),
+        ("description", 1),
+        ("project_name", {"a": "b"}),
+        ("author_email", None),
+    ],
+)
+def test_a_replay_is_validated_too(
+    refuse: Refuse, tmp_path: Path, question: str, value: Any
+) -> None:
+    [error] = refuse(replay=write_replay(tmp_path, {question: value}))
+    assert error.startswith(f"ERROR: {question}: {value!r} allowed is ")
+
+
+def test_a_replay_may_hold_numbers(bake_from: Bake, tmp_path: Path) -> None:
+    project = bake_from(replay=write_replay(tmp_path, {"pool_size": 5, "max_connections": 60}))
+    assert "= 5\n" in (project.package / "settings.py").read_text()
+
+
+@pytest.mark.parametrize("slug", ["", ".", ".."])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_slug_that_names_the_output_directory_loses_nothing(
+    bake_from: Bake, tmp_path: Path, slug: str, overwrite: bool
+) -> None:
+    (tmp_path / "out" / "precious").mkdir()
+    (tmp_path / "out" / "precious" / "data").write_text("mine")
+    before = tree(tmp_path)
+    with pytest.raises((FailedHookException, OutputDirExistsException)):
+        bake_from(extra_context={"project_slug": slug}, overwrite_if_exists=overwrite)
+    assert without_temporary_files(tree(tmp_path)) == without_temporary_files(before)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("slug", ["../other", "Existing"])
+def test_an_existing_directory_is_untouched(
+    bake_from: Bake, tmp_path: Path, slug: str, overwrite: bool
+) -> None:
+    existing = tmp_path / "out" / slug
+    existing.mkdir()
+    (existing / "README.md").write_text("mine")
+    before = tree(tmp_path)
+    with pytest.raises((FailedHookException, OutputDirExistsException)):
+        bake_from(extra_context={"project_slug": slug}, overwrite_if_exists=overwrite)
+    assert without_temporary_files(tree(tmp_path)) == without_temporary_files(before)
+
+
+def test_a_slug_outside_the_output_directory_leaves_nothing_there(
+    refuse: Refuse, tmp_path: Path
+) -> None:
+    refuse(extra_context={"project_slug": "../x"})
+    refuse(extra_context={"project_slug": str(tmp_path / "y")})
+    assert not (tmp_path / "x").exists()
+    assert not (tmp_path / "y").exists()
+
+
+def test_the_command_line_shows_the_errors_and_fails(tmp_path: Path, config_file: str) -> None:
+    done = subprocess.run(
+        [
+            *[sys.executable, "-m", "cookiecutter", "--no-input", "--config-file", config_file],
+            *["-o", str(tmp_path), str(TEMPLATE), "project_slug=2fast", "pool_size=ten"],
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "ERROR: project_slug: '2fast' allowed is " in done.stderr
+    assert "ERROR: pool_size: 'ten' allowed is a whole number from 1 to 1000" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_old_python_is_told_that_it_is_old() -> None:
+    """Not that some line of the hook is wrong: the hook parses on Python 3.8 too."""
+    hook = TEMPLATE / "hooks" / "pre_gen_project.py"
+    ast.parse(hook.read_text(), feature_version=(3, 8))
+    pretend = f"import sys; sys.version_info = (3, 10, 0); exec(open({str(hook)!r}).read())"
+    done = subprocess.run(
+        [sys.executable, "-c", pretend], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "3.11 or newer" in done.stderr
+
+
+# Letters of every kind, what has a meaning in TOML, YAML, Python and Markdown, and what is refused.
+texts = st.text(
+    st.one_of(st.sampled_from("\"'\\{}%#$:-[]|>&*!`~@, \n\t\x00\u2028é日🚀"), st.characters()),
+    max_size=30,
+)
+slugs = st.one_of(
+    st.from_regex(r"[a-z][a-z0-9_]{0,45}", fullmatch=True),
+    st.text("aZ1_- ", min_size=1),
+)
+numbers = st.one_of(st.integers(-2, 40).map(str), st.integers(-2, 40), texts)
+contexts = st.fixed_dictionaries(
+    {},
+    optional={
+        "project_slug": slugs,
+        **dict.fromkeys(("project_name", "description", "author_name"), texts),
+        "author_email": st.one_of(st.emails(), texts),
+        **dict.fromkeys(("pool_size", "max_overflow", "processes"), numbers),
+        "max_connections": st.one_of(st.integers(0, 300).map(str), texts),
+        "fastapi": st.one_of(st.booleans(), texts),
+        "engine": st.one_of(st.sampled_from(["async", "sync"]), texts),
+    },
+)
+
+
+@settings(
+    max_examples=80,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(context=contexts)
+def test_any_context_is_refused_with_a_message_or_carried_unharmed(
+    bake_from: Bake, tmp_path: Path, capfd: pytest.CaptureFixture[str], context: dict[str, Any]
+) -> None:
+    shutil.rmtree(tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    capfd.readouterr()
+    replay = write_replay(tmp_path, {"project_slug": "acme"} | context)
+    try:
+        project = bake_from(replay=replay)
+    except FailedHookException:
+        errors = [line for line in capfd.readouterr().err.splitlines() if line]
+        refused = {line.split(": ")[1] for line in errors if line.startswith("ERROR: ")}
+        assert refused
+        assert refused <= {*context, "max_connections"}
+        assert not tree(tmp_path / "out")
+    else:
+        assert carries(project, context)
+
+
+def write_replay(directory: Path, answers: dict[str, Any]) -> str:
+    path = directory / "replay.json"
+    path.write_text(json.dumps({"cookiecutter": default_context() | answers}))
+    return str(path)
+
+
+def carries(project: BakedProject, answers: dict[str, Any]) -> bool:
+    """Whether the free text among these answers is, unharmed, where people and tools read it."""
+    project_table = tomllib.loads((project.path / "pyproject.toml").read_text())["project"]
+    [author] = project_table["authors"]
+    found = {
+        "project_slug": project.slug,
+        "description": project_table["description"],
+        "author_name": author["name"],
+        "author_email": author["email"],
+    }
+    assert found == found | {key: answers[key] for key in found.keys() & answers.keys()}
+    readme = (project.path / "README.md").read_text()
+    return all(answers[key] in readme for key in ("project_name", "description") if key in answers)
+
+
+def without_temporary_files(files: dict[str, bytes | None]) -> dict[str, bytes | None]:
+    return {path: data for path, data in files.items() if not path.startswith("temporary/")}

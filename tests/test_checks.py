@@ -1,0 +1,218 @@
+"""A template with a fault makes no project: the hook names the file, the line and the fault."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import pytest
+from conftest import PROJECT, BakedProject, copy_template
+
+PACKAGE = "src/{{cookiecutter.project_slug}}"
+MODULE = f"{PACKAGE}/database/__init__.py"
+
+
+class Fault(NamedTuple):
+    """Text that is added at the end of a file, and what the hook says of it."""
+
+    path: str
+    text: str
+    error: str
+    answers: Mapping[str, str] = MappingProxyType({})
+
+
+def jinja(text: str) -> str:
+    return f"{{% raw %}}{text}{{% endraw %}}\n"
+
+
+FAULTS = {
+    "python": Fault(MODULE, "def broken(:\n", "invalid syntax"),
+    "python-scope": Fault(MODULE, "return\n", "'return' outside function"),
+    "relative-import": Fault(
+        MODULE, "from .nowhere import x\n", "imports from .nowhere, which does not exist"
+    ),
+    "relative-name": Fault(
+        MODULE, "from ..settings import Nothing\n", "imports Nothing, which acme.settings lacks"
+    ),
+    "import-beyond-the-project": Fault(
+        MODULE, "from .... import x\n", "imports from ...., which does not exist"
+    ),
+    "import-in-a-function": Fault(
+        MODULE,
+        "def f():\n    from . import nowhere\n",
+        "imports nowhere, which acme.database lacks",
+    ),
+    "import-in-a-branch": Fault(
+        MODULE, "if Base:\n    pass\nelse:\n    from . import nowhere\n", "imports nowhere, which"
+    ),
+    "absolute-import": Fault(
+        MODULE, "import {{ cookiecutter.project_slug }}.nowhere\n", "imports acme.nowhere, which"
+    ),
+    "absolute-name": Fault(
+        "dev/__init__.py",
+        "from {{ cookiecutter.project_slug }}.settings import Nothing\n",
+        "imports Nothing, which acme.settings lacks",
+    ),
+    "import-of-dev": Fault(MODULE, "from dev import Nothing\n", "imports Nothing, which dev lacks"),
+    "jinja-expression": Fault("README.md", jinja("{{ x }}"), "holds '{{', which"),
+    "jinja-block": Fault("README.md", jinja("{% if x %}"), "holds '{%', which"),
+    "jinja-comment": Fault("README.md", jinja("{# x #}"), "holds '{#', which"),
+    "jinja-end": Fault("README.md", "endif %}\n", "holds ' %}', which"),
+    "cookiecutter": Fault("README.md", "cookie" + "cutter.engine\n", "holds 'cookiecutter', which"),
+    "toml": Fault("pyproject.toml", "broken = \n", "Invalid value"),
+    "toml-twice": Fault("pyproject.toml", "[project]\n", "Cannot declare ('project',) twice"),
+    "ini": Fault("alembic.ini", "broken\n", "Source contains parsing errors"),
+    "ini-twice": Fault("alembic.ini", "[alembic]\n", "section 'alembic' already exists"),
+    "yaml": Fault("compose.yaml", "a: b: c\n", "mapping values are not allowed in this context"),
+    "yaml-anchor": Fault("compose.yaml", "x: *nowhere\n", "found undefined alias"),
+    "json": Fault("broken.json", '{\n"a": 1,\n}\n', "Expecting property name"),
+    "url": Fault("alembic.ini", "x = postgresql://localhost\n", "holds a URL"),
+    "url-key": Fault("alembic.ini", "sqlalchemy.url = %(here)s\n", "holds a URL"),
+    "driver-of-async": Fault(
+        "README.md", "Uses asyncpg.\n", "holds 'asyncpg', which", {"engine": "sync"}
+    ),
+    "driver-of-sync": Fault(
+        "README.md", "Uses psycopg.\n", "holds 'psycopg', which", {"engine": "async"}
+    ),
+    "fastapi": Fault("README.md", "FastAPI\n", "holds 'FastAPI', which", {"fastapi": "no"}),
+    "link": Fault("README.md", "[x](docs/nowhere.md#y)\n", "links to docs/nowhere.md, which does"),
+    "empty": Fault("empty.txt", "{% if false %}x{% endif %}\n", "is empty"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_refused_with_file_and_line(
+    refuse: Callable[..., list[str]], tmp_path: Path, name: str
+) -> None:
+    fault = FAULTS[name]
+    template = copy_template(tmp_path / "template")
+    with (template / PROJECT / fault.path).open("a") as file:
+        file.write(fault.text)
+    answers = {"project_slug": "acme", **fault.answers}
+    errors = refuse(template, extra_context=answers, keep_project_on_failure=True)
+    rendered = tmp_path / "out" / "acme" / fault.path.replace(PACKAGE, "src/acme")
+    lines = rendered.read_text().count("\n")
+    places = [f"{rendered.relative_to(tmp_path / 'out' / 'acme')}:{n}" for n in (lines, lines + 1)]
+    assert any(
+        error.startswith(f"ERROR: {place}: ") and fault.error in error
+        for error in errors
+        for place in places
+    ), errors
+
+
+def test_all_faults_are_named_at_once_and_nothing_is_left(
+    refuse: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    template = copy_template(tmp_path / "template")
+    for fault in (FAULTS["python"], FAULTS["toml"], FAULTS["link"]):
+        with (template / PROJECT / fault.path).open("a") as file:
+            file.write(fault.text)
+    assert len(refuse(template)) == 3
+
+
+def test_a_file_that_is_not_text_is_refused(
+    refuse: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    template = copy_template(tmp_path / "template")
+    (template / PROJECT / "binary").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    assert refuse(template) == ["ERROR: binary:1: is not UTF-8"]
+
+
+def test_a_name_that_is_only_declared_cannot_be_imported(
+    refuse: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    template = copy_template(tmp_path / "template")
+    (template / PROJECT / "dev" / "a.py").write_text("declared: int\nbound: int = 1\n")
+    (template / PROJECT / "dev" / "b.py").write_text("from .a import bound, declared\n")
+    assert refuse(template) == ["ERROR: dev/b.py:1: imports declared, which dev.a lacks"]
+
+
+@pytest.mark.parametrize("path", ["Dockerfile", f"{PACKAGE}/models/user.py", ".gitlab-ci.yml"])
+@pytest.mark.parametrize("answer", ["yes", "no"])
+def test_a_table_that_names_what_the_template_lacks_is_refused(
+    refuse: Callable[..., list[str]], tmp_path: Path, path: str, answer: str
+) -> None:
+    template = copy_template(tmp_path / "template")
+    (template / PROJECT / path).unlink()
+    answers = {"project_slug": "acme", "docker": answer, "example_models": answer}
+    errors = refuse(template, extra_context=answers)
+    missing = path.replace(PACKAGE, "src/acme")
+    assert any(
+        error.endswith(f"FILES names {missing}, which the template lacks") for error in errors
+    )
+
+
+@pytest.mark.parametrize("question", ["pool_size", "max_overflow"])
+def test_a_pool_answer_that_is_not_in_the_settings_is_refused(
+    refuse: Callable[..., list[str]], tmp_path: Path, question: str
+) -> None:
+    template = copy_template(tmp_path / "template")
+    replace(template / PROJECT / PACKAGE / "settings.py", f"{{{{ cookiecutter.{question} }}}}", "3")
+    [error] = refuse(template, extra_context={"project_slug": "acme", question: "7"})
+    assert error.startswith("ERROR: src/acme/settings.py:")
+    assert error.endswith(f": database_{question} is not 7 by default")
+
+
+@pytest.mark.parametrize("file", ["env.py", "script.py.mako"])
+def test_alembic_must_find_its_files(
+    refuse: Callable[..., list[str]], tmp_path: Path, file: str
+) -> None:
+    template = copy_template(tmp_path / "template")
+    (template / PROJECT / PACKAGE / "migrations" / file).unlink()
+    errors = refuse(template, extra_context={"project_slug": "acme"})
+    missing = f"needs src/acme/migrations/{file}, which does not exist"
+    assert any("alembic.ini:" in error and error.endswith(missing) for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("down_revision", "message"),
+    [
+        ("'f00d'", "follows f00d, which does not exist"),
+        ("None", "is one of several bases: "),
+        ("None", "is one of several heads: "),
+    ],
+)
+def test_revisions_must_be_one_chain(
+    refuse: Callable[..., list[str]], tmp_path: Path, down_revision: str, message: str
+) -> None:
+    template = copy_template(tmp_path / "template")
+    versions = template / PROJECT / PACKAGE / "migrations" / "versions"
+    (versions / "zzz.py").write_text(f'revision = "zzz"\ndown_revision = {down_revision}\n')
+    errors = refuse(template, extra_context={"project_slug": "acme"})
+    assert any(f"versions/zzz.py:1: {message}" in error for error in errors)
+
+
+def test_a_users_own_hidden_files_are_not_checked(
+    bake_from: Callable[..., BakedProject], tmp_path: Path
+) -> None:
+    """Regenerated over a living project, whose virtual environment holds anything."""
+    for name in (".venv/lib/broken.py", ".git/empty", ".postgres/base/1"):
+        path = tmp_path / "out" / "acme" / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"\0\xff")
+    bake_from(extra_context={"project_slug": "acme"}, overwrite_if_exists=True)
+    assert path.read_bytes() == b"\0\xff"
+
+
+def test_the_hooks_are_fast(bake_from: Callable[..., BakedProject], tmp_path: Path) -> None:
+    """The last hook file left in the temporary directory is the one that checked the project."""
+    project = bake_from()
+    hook = max((tmp_path / "temporary").glob("*.py"), key=lambda path: path.stat().st_mtime_ns)
+    assert "then checks" in hook.read_text().splitlines()[0]
+    assert min(seconds(project, hook) for _ in range(5)) < 0.2
+
+
+def seconds(project: BakedProject, hook: Path) -> float:
+    (project.path / ".gitlab-ci.yml").write_text("test: {script: pytest}\n")  # to be removed again
+    start = time.perf_counter()
+    subprocess.run([sys.executable, str(hook)], cwd=project.path, check=True)
+    return time.perf_counter() - start
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))

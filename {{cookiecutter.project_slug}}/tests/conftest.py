@@ -1,0 +1,178 @@
+"""Fixtures: databases whose work is rolled back, put back, or dropped after the test."""
+
+import os
+from collections.abc import {{ "AsyncIterator, " if cookiecutter.engine == "async" }}Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+
+import pytest
+{% if cookiecutter.fastapi and cookiecutter.engine == "sync" %}
+from fastapi.testclient import TestClient
+{% elif cookiecutter.fastapi %}
+from httpx2 import ASGITransport, AsyncClient
+{% endif %}
+{% if cookiecutter.engine == "async" %}
+from sqlalchemy import event, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+{% else %}
+from sqlalchemy import Connection, event, select
+from sqlalchemy.orm import Session
+{% endif %}
+
+{% if cookiecutter.fastapi %}
+from {{ cookiecutter.project_slug }}.api.app import create_app
+{% endif %}
+from {{ cookiecutter.project_slug }}.database import Base, Database
+from {{ cookiecutter.project_slug }}.settings import Settings
+
+from .databases import Server, created_database, migrated_server
+
+SERVER = pytest.StashKey[Server]()
+
+
+def pytest_configure() -> None:
+    # The tests know one variable, TEST_DATABASE_URL; a developer's settings must not reach them.
+    for name in [name for name in os.environ if name.startswith("DATABASE_")]:
+        del os.environ[name]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    # In the controller of pytest-xdist: its workers share one server and one migrated template.
+    node.workerinput["server"] = tuple(server_of(node.config))
+
+
+def server_of(config: pytest.Config) -> Server:
+    """The server of this run, started when first asked for."""
+    if SERVER not in config.stash:
+        stack = ExitStack()
+        config.add_cleanup(stack.close)
+        config.stash[SERVER] = stack.enter_context(migrated_server())
+    return config.stash[SERVER]
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Server:
+    worker = getattr(request.config, "workerinput", None)
+    return Server(*worker["server"]) if worker else server_of(request.config)
+
+
+@pytest.fixture(scope="session")
+def database_url(server: Server) -> Iterator[str]:
+    """The URL of this worker's copy of the template."""
+    with created_database(server.url, server.template) as url:
+        yield url
+
+
+@pytest.fixture
+def fresh_url(server: Server) -> Iterator[str]:
+    """The URL of a copy of the template for one test."""
+    with created_database(server.url, server.template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_url(server: Server) -> Iterator[str]:
+    """The URL of an empty database for one test."""
+    with created_database(server.url, "template0") as url:
+        yield url
+
+
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
+@pytest.fixture(scope="session")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """The worker's Database; a test that writes through it asks for `committed` instead."""
+    async with Database(Settings(database_url=database_url)) as database:
+        yield database
+
+
+@pytest.fixture
+async def connection(database: Database) -> AsyncIterator[AsyncConnection]:
+    """A connection in a transaction that is rolled back."""
+    async with database.engine.connect() as connection:
+        transaction = await connection.begin()
+        yield connection
+        await transaction.rollback()
+
+
+@pytest.fixture
+def rolled_back(connection: AsyncConnection) -> Database:
+    """A Database whose units of work are savepoints, all rolled back after the test."""
+    return Database.on_connection(connection)
+
+
+@pytest.fixture
+async def session(rolled_back: Database) -> AsyncIterator[AsyncSession]:
+    """A session on the test's connection; what it flushes, `rolled_back` and `client` see."""
+    async with rolled_back.sessions() as session:
+        yield session
+
+
+@pytest.fixture
+async def committed(database: Database) -> AsyncIterator[Database]:
+    """The worker's Database, to commit with; the rows of all models are put back afterwards."""
+    tables = Base.metadata.sorted_tables
+    async with database.engine.connect() as connection:
+        results = [await connection.execute(select(table)) for table in tables]
+        rows = [[dict(row) for row in result.mappings()] for result in results]
+    yield database
+    async with database.engine.begin() as connection:
+        for table in reversed(tables):
+            await connection.execute(table.delete())
+        for table, its_rows in zip(tables, rows, strict=True):
+            if its_rows:
+                await connection.execute(table.insert(), its_rows)
+
+
+@pytest.fixture
+async def fresh_database(fresh_url: str) -> AsyncIterator[Database]:
+    """A Database of the test's own, migrated: for changes of the schema."""
+    async with Database(Settings(database_url=fresh_url)) as database:
+        yield database
+
+
+@pytest.fixture
+async def empty_database(empty_url: str) -> AsyncIterator[Database]:
+    """A Database of the test's own, without a schema: for migrations."""
+    async with Database(Settings(database_url=empty_url)) as database:
+        yield database
+
+
+@pytest.fixture
+def count_queries(database: Database) -> Callable[[], AbstractContextManager[list[str]]]:
+    """`with count_queries() as queries:` lists what `session` and `rolled_back` execute."""
+
+    @contextmanager
+    def count() -> Iterator[list[str]]:
+        queries: list[str] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            if not statement.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK", "SET LOCAL")):
+                queries.append(statement)
+
+        event.listen(database.engine.sync_engine, "before_cursor_execute", note)
+        try:
+            yield queries
+        finally:
+            event.remove(database.engine.sync_engine, "before_cursor_execute", note)
+
+    return count
+{% endcall %}
+{% if cookiecutter.fastapi and cookiecutter.engine == "async" %}
+
+
+@pytest.fixture
+async def client(rolled_back: Database) -> AsyncIterator[AsyncClient]:
+    """A client of the application, whose units of work are savepoints of the test's transaction."""
+    transport = ASGITransport(create_app(rolled_back))
+    async with AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+{% elif cookiecutter.fastapi %}
+
+
+@pytest.fixture
+def client(rolled_back: Database) -> Iterator[TestClient]:
+    """A client of the application, whose units of work are savepoints of the test's transaction."""
+    with TestClient(create_app(rolled_back)) as client:
+        yield client
+{% endif %}

@@ -1,0 +1,320 @@
+"""The database layer keeps its promises."""
+
+{% if cookiecutter.engine == "async" %}
+import asyncio
+{% endif %}
+import logging
+{% if cookiecutter.engine == "async" %}
+from collections.abc import AsyncIterator
+{% else %}
+from collections.abc import Iterator
+{% endif %}
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, OperationalError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+{% if cookiecutter.engine == "async" %}
+from sqlalchemy.ext.asyncio import AsyncSession
+{% else %}
+from sqlalchemy.orm import Session
+{% endif %}
+
+from {{ cookiecutter.project_slug }}.database import Database, Fault, fault_of
+from {{ cookiecutter.project_slug }}.database.base import AwareDateTime
+from {{ cookiecutter.project_slug }}.database.faults import sqlstate_of
+from {{ cookiecutter.project_slug }}.database.transactions import IsolationLevel, lock, try_lock
+from {{ cookiecutter.project_slug }}.settings import Settings
+
+NOWHERE = "postgresql://postgres:secret@127.0.0.1:1/postgres"
+BALANCE = text("SELECT balance FROM accounts WHERE id = 1")
+DEPOSIT = text("UPDATE accounts SET balance = balance + 1 WHERE id = 1")
+
+
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
+@pytest.fixture
+async def accounts(database: Database) -> AsyncIterator[Database]:
+    """The worker's Database, with a table of one account, whose balance is 100."""
+    async with database.transaction() as session:
+        await session.execute(text("CREATE TABLE accounts (id int PRIMARY KEY, balance int)"))
+        await session.execute(text("INSERT INTO accounts VALUES (1, 100)"))
+    yield database
+    async with database.transaction() as session:
+        await session.execute(text("DROP TABLE accounts"))
+
+
+async def balance(database: Database) -> int:
+    async with database.read_only() as session:
+        return int((await session.execute(BALANCE)).scalar_one())
+
+
+async def test_a_unit_of_work_is_committed_at_its_end(accounts: Database) -> None:
+    async with accounts.transaction() as session:
+        await session.execute(DEPOSIT)
+        assert await balance(accounts) == 100
+    assert await balance(accounts) == 101
+
+
+async def test_an_exception_rolls_the_unit_back(accounts: Database) -> None:
+    with pytest.raises(KeyError):
+        async with accounts.transaction() as session:
+            await session.execute(DEPOSIT)
+            raise KeyError
+    assert await balance(accounts) == 100
+
+
+async def test_a_savepoint_undoes_a_part_of_the_unit(accounts: Database) -> None:
+    async with accounts.transaction() as session:
+        await session.execute(DEPOSIT)
+        savepoint = await session.begin_nested()
+        await session.execute(DEPOSIT)
+        await savepoint.rollback()
+    assert await balance(accounts) == 101
+
+
+@pytest.mark.parametrize("snapshot", [False, True])
+async def test_the_server_refuses_a_write_while_reading(accounts: Database, snapshot: bool) -> None:
+    with pytest.raises(DBAPIError) as refusal:
+        async with accounts.read_only(snapshot=snapshot) as session:
+            await session.execute(DEPOSIT)
+    assert sqlstate_of(refusal.value) == "25006"
+    assert fault_of(refusal.value) is None
+    assert await balance(accounts) == 100
+
+
+async def test_each_read_sees_what_is_committed_by_then(accounts: Database) -> None:
+    async with accounts.read_only() as reader:
+        assert (await reader.execute(BALANCE)).scalar_one() == 100
+        async with accounts.transaction() as session:
+            await session.execute(DEPOSIT)
+        assert (await reader.execute(BALANCE)).scalar_one() == 101
+
+
+async def test_a_snapshot_sees_one_state(accounts: Database) -> None:
+    async with accounts.read_only(snapshot=True) as reader:
+        assert (await reader.execute(BALANCE)).scalar_one() == 100
+        async with accounts.transaction() as session:
+            await session.execute(DEPOSIT)
+        assert (await reader.execute(BALANCE)).scalar_one() == 100
+
+
+@pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+async def test_an_isolation_level_is_that_of_its_unit_alone(
+    database: Database,
+    level: IsolationLevel,
+) -> None:
+    show = text("SHOW transaction_isolation")
+    async with database.transaction(isolation_level=level) as session:
+        assert (await session.execute(show)).scalar_one() == level.lower()
+    async with database.transaction() as session:
+        assert (await session.execute(show)).scalar_one() == "read committed"
+
+
+async def test_run_repeats_the_unit_after_a_serialization_failure(accounts: Database) -> None:
+    sessions: list[AsyncSession] = []
+
+    async def deposit(session: AsyncSession) -> int:
+        sessions.append(session)
+        before = int((await session.execute(BALANCE)).scalar_one())
+        if len(sessions) < 3:
+            async with accounts.transaction() as rival:
+                await rival.execute(DEPOSIT)
+        await session.execute(DEPOSIT)
+        return before
+
+    assert await accounts.run(deposit, isolation_level="SERIALIZABLE") == 102
+    assert len(set(map(id, sessions))) == 3
+    assert await balance(accounts) == 103
+
+
+async def test_run_gives_up_after_its_attempts(accounts: Database) -> None:
+    attempts = 0
+
+    async def lose(session: AsyncSession) -> None:
+        nonlocal attempts
+        attempts += 1
+        await session.execute(BALANCE)
+        async with accounts.transaction() as rival:
+            await rival.execute(DEPOSIT)
+        await session.execute(DEPOSIT)
+
+    with pytest.raises(DBAPIError) as failure:
+        await accounts.run(lose, isolation_level="REPEATABLE READ", attempts=2)
+    assert sqlstate_of(failure.value) == "40001"
+    assert fault_of(failure.value) is Fault.UNAVAILABLE
+    assert attempts == 2
+
+
+async def test_run_does_not_repeat_a_bug(database: Database) -> None:
+    attempts = 0
+
+    async def divide(session: AsyncSession) -> None:
+        nonlocal attempts
+        attempts += 1
+        await session.execute(text("SELECT 1 / 0"))
+
+    with pytest.raises(DBAPIError):
+        await database.run(divide)
+    assert attempts == 1
+
+
+async def test_an_advisory_lock_is_held_until_the_transaction_ends(database: Database) -> None:
+    async with database.transaction() as holder:
+        await lock(holder, "nightly report")
+        async with database.transaction() as rival:
+            assert not await try_lock(rival, "nightly report")
+            assert await try_lock(rival, "another report")
+    async with database.transaction() as session:
+        assert await try_lock(session, "nightly report")
+
+
+async def test_the_server_knows_the_timeouts(database_url: str) -> None:
+    settings = Settings(
+        database_url=database_url,
+        database_statement_timeout=1.5,
+        database_lock_timeout=0.25,
+        database_idle_in_transaction_timeout=7,
+    )
+    names = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
+    statement = text("SELECT setting FROM pg_settings WHERE name IN :names ORDER BY name DESC")
+    shown = statement.bindparams(bindparam("names", names, expanding=True))
+    async with Database(settings) as database:
+        for unit in (database.transaction, database.read_only):
+            async with unit() as session:
+                assert (await session.execute(shown)).scalars().all() == ["1500", "250", "7000"]
+
+
+async def test_a_statement_that_takes_too_long_is_ended(database_url: str) -> None:
+    settings = Settings(database_url=database_url, database_statement_timeout=0.05)
+    async with Database(settings) as database:
+        with pytest.raises(DBAPIError) as failure:
+            async with database.read_only() as session:
+                await session.execute(text("SELECT pg_sleep(5)"))
+        assert fault_of(failure.value) is Fault.TIMED_OUT
+
+
+async def test_a_wait_for_a_lock_is_bounded(accounts: Database, database_url: str) -> None:
+    settings = Settings(database_url=database_url, database_lock_timeout=0.05)
+    async with Database(settings) as impatient, accounts.transaction() as holder:
+        await holder.execute(DEPOSIT)
+        with pytest.raises(DBAPIError) as failure:
+            async with impatient.transaction() as session:
+                await session.execute(DEPOSIT)
+        assert fault_of(failure.value) is Fault.UNAVAILABLE
+
+
+async def test_a_wait_for_a_connection_is_bounded(database_url: str) -> None:
+    settings = Settings(
+        database_url=database_url,
+        database_pool_size=1,
+        database_max_overflow=0,
+        database_pool_timeout=0.05,
+    )
+    async with Database(settings) as database, database.transaction() as holder:
+        await holder.execute(text("SELECT 1"))
+        status = database.pool_status()["write"]
+        assert (status.checked_out, status.checked_in, status.limit) == (1, 0, 1)
+        with pytest.raises(PoolTimeoutError) as failure:
+            async with database.transaction() as session:
+                await session.execute(text("SELECT 1"))
+        assert fault_of(failure.value) is Fault.UNAVAILABLE
+
+
+async def test_a_server_that_cannot_be_reached_is_unavailable() -> None:
+    async with Database(Settings(database_url=NOWHERE)) as database:
+        with pytest.raises(OperationalError) as failure:
+            await database.ping()
+    assert fault_of(failure.value) is Fault.UNAVAILABLE
+    assert "secret" not in str(failure.value)
+
+
+async def test_stale_reads_go_to_the_replica(database_url: str, fresh_url: str) -> None:
+    settings = Settings(database_url=database_url, database_replica_url=fresh_url)
+    name = text("SELECT current_database()")
+    async with Database(settings) as database:
+        async with database.read_only(stale_ok=True) as session:
+            assert (await session.execute(name)).scalar_one() in fresh_url
+        async with database.read_only() as session:
+            assert (await session.execute(name)).scalar_one() in database_url
+
+
+async def test_without_the_replica_the_primary_answers(
+    database_url: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = Settings(database_url=database_url, database_replica_url=NOWHERE)
+    async with Database(settings) as database:
+        async with database.read_only(stale_ok=True) as session:
+            name = (await session.execute(text("SELECT current_database()"))).scalar_one()
+    assert name in database_url
+    assert "the replica is unavailable" in caplog.text
+
+
+async def test_a_closed_session_cannot_be_used(database: Database) -> None:
+    async with database.transaction() as session:
+        pass
+    with pytest.raises(InvalidRequestError):
+        await session.execute(text("SELECT 1"))
+
+
+async def test_a_slow_statement_is_logged_without_its_parameters(
+    database_url: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = Settings(database_url=database_url, database_slow_query=0.01)
+    async with Database(settings) as database:
+        async with database.read_only() as session:
+            await session.execute(
+                text("SELECT pg_sleep(0.02), CAST(:secret AS text)"),
+                {"secret": "hunter2"},
+            )
+    [record] = [each for each in caplog.records if each.name.endswith("database.telemetry")]
+    assert record.levelno == logging.WARNING
+    assert "pg_sleep" in record.getMessage()
+    assert "hunter2" not in record.getMessage()
+
+
+async def test_an_error_shows_no_parameters(database: Database) -> None:
+    statement = text("SELECT 1 / CAST(:zero AS int), CAST(:secret AS text)")
+    with pytest.raises(DBAPIError) as failure:
+        async with database.read_only() as session:
+            await session.execute(statement, {"zero": 0, "secret": "hunter2"})
+    assert "hunter2" not in str(failure.value)
+
+
+async def test_a_datetime_has_a_time_zone(session: AsyncSession) -> None:
+    aware = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    statement = select(bindparam("time", type_=AwareDateTime))
+    result = await session.execute(statement, {"time": aware})
+    assert result.scalar_one() == aware
+    with pytest.raises(StatementError, match="naive datetime"):
+        await session.execute(statement, {"time": aware.replace(tzinfo=None)})
+
+
+async def test_units_on_a_connection_are_savepoints(rolled_back: Database) -> None:
+    async with rolled_back.transaction() as session:
+        await session.execute(text("CREATE TEMPORARY TABLE notes (id int)"))
+    with pytest.raises(KeyError):
+        async with rolled_back.transaction() as session:
+            await session.execute(text("INSERT INTO notes VALUES (1)"))
+            raise KeyError
+    with pytest.raises(DBAPIError) as refusal:
+        async with rolled_back.read_only() as session:
+            await session.execute(text("CREATE TABLE refused (id int)"))
+    assert sqlstate_of(refusal.value) == "25006"
+    async with rolled_back.transaction() as session:
+        await session.execute(text("INSERT INTO notes VALUES (2)"))
+        assert (await session.execute(text("SELECT id FROM notes"))).scalars().all() == [2]
+{% endcall %}
+{% if cookiecutter.engine == "async" %}
+
+
+async def test_a_cancelled_unit_gives_its_connection_back(accounts: Database) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05), accounts.transaction() as session:
+            await session.execute(DEPOSIT)
+            await session.execute(text("SELECT pg_sleep(5)"))
+    assert accounts.pool_status()["write"].checked_out == 0
+    assert await balance(accounts) == 100
+{% endif %}

@@ -1,0 +1,102 @@
+"""Settings accept what providers hand out, and refuse what cannot work before anything connects."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from {{ cookiecutter.project_slug }}.settings import Settings, parse_database_url
+
+PASSWORD = "p@s/s:w %#?"
+ENCODED = "p%40s%2Fs%3Aw%20%25%23%3F"
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+def test_a_url_in_any_spelling_is_one_for_the_driver(scheme: str) -> None:
+    url = parse_database_url(f"{scheme}://ann:{ENCODED}@db/orders?sslmode=require")
+    assert url.drivername == "postgresql+{{ 'asyncpg' if cookiecutter.engine == 'async' else 'psycopg' }}"
+    assert (url.username, url.password, url.host, url.port) == ("ann", PASSWORD, "db", 5432)
+    assert (url.database, url.query["sslmode"]) == ("orders", "require")
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts", "ports"),
+    [
+        pytest.param("postgresql://a:1,b:2/db", "a,b", "1,2", id="ports"),
+        pytest.param("postgresql://a,b:2/db", "a,b", "5432,2", id="default-port"),
+        pytest.param("postgresql:///db?host=a,b&port=1,2", "a,b", "1,2", id="parameters"),
+        pytest.param("postgresql:///db?host=/run/pg", "/run/pg", "5432", id="socket"),
+        pytest.param("postgresql://[::1]:1,[::2]:2/db", "::1,::2", "1,2", id="ipv6"),
+    ],
+)
+def test_several_hosts_and_sockets_are_understood(url: str, hosts: str, ports: str) -> None:
+    assert dict(parse_database_url(url).query) == {"host": hosts, "port": ports}
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        pytest.param("mysql://h/db", "must start with postgresql://", id="scheme"),
+        pytest.param("orders", "must start with postgresql://", id="name"),
+        pytest.param("postgresql://h/db?sslmode=maybe", "sslmode must be one of", id="sslmode"),
+        pytest.param("postgresql://h/db?schema=x", "unknown parameters: schema", id="parameter"),
+        pytest.param("postgresql://h:99999/db", "port", id="port"),
+        pytest.param("postgresql://u:a/b@h/db", "percent-encoded", id="raw-slash"),
+        pytest.param("postgresql://u:a#b@h/db", "%23", id="raw-hash"),
+    ],
+)
+def test_a_wrong_url_is_refused_without_showing_it(url: str, message: str) -> None:
+    with pytest.raises(ValidationError, match=message) as refusal:
+        Settings(database_url=url)
+    assert "database_url" in str(refusal.value)
+    assert url not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("database_pool_size", "0"),
+        ("database_max_overflow", "-1"),
+        ("database_pool_timeout", "soon"),
+        ("database_statement_timeout", "inf"),
+        ("database_lock_timeout", "0"),
+    ],
+)
+def test_a_wrong_number_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://h/db")
+    monkeypatch.setenv(name.upper(), value)
+    with pytest.raises(ValidationError, match=name):
+        Settings()
+
+
+def test_the_url_is_required() -> None:
+    with pytest.raises(ValidationError, match="database_url"):
+        Settings()
+
+
+def test_an_empty_variable_is_an_absent_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_REPLICA_URL", "")
+    assert Settings(database_url="postgresql://h/db").database_replica_url is None
+
+
+def test_a_password_is_never_shown() -> None:
+    settings = Settings(database_url=f"postgresql://ann:{ENCODED}@h/db")
+    assert settings.database_url.password == PASSWORD
+    for shown in (repr(settings), str(settings), str(settings.database_url)):
+        assert PASSWORD not in shown
+        assert ENCODED not in shown
+
+
+def test_a_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://h/db")
+    assert Settings().database_url.database == "db"
+
+
+def test_a_setting_can_be_a_file(tmp_path: Path) -> None:
+    (tmp_path / "database_url").write_text("postgresql://ann:secret@h/db\n")
+    settings = Settings(_secrets_dir=tmp_path)
+    assert settings.database_url.password == "secret"
