@@ -10,6 +10,7 @@ from typing import Any
 {% if cookiecutter.engine == "async" %}
 from urllib.parse import urlencode
 
+from asyncpg import InternalClientError
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
@@ -132,12 +133,20 @@ def connect(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> DBAPIConnection:
-    """Makes of asyncpg's bare OSError the OperationalError that other drivers raise."""
+    """Connects as other drivers do: past hosts that are silent, and failing with OperationalError.
+
+    asyncpg's timeout is one for all hosts together, and most of its refusals are bare exceptions.
+    """
+    dbapi = dialect.loaded_dbapi
+    hosts, ports = kwargs.get("host"), kwargs.get("port", [])
     try:
         return dialect.connect(*args, **kwargs)
-    except OSError as error:
+    except (OSError, InternalClientError, dbapi.InterfaceError) as error:
+        if isinstance(error, TimeoutError) and isinstance(hosts, list) and len(hosts) > 1:
+            others = {"host": hosts[1:], "port": ports[1:]}
+            return connect(dialect, _record, args, kwargs | others)
         reason = str(error) or "timed out"
-        raise dialect.loaded_dbapi.OperationalError(f"cannot connect: {reason}", error) from error
+        raise dbapi.OperationalError(f"cannot connect: {reason}", error) from error
 
 
 def translate_driver_timeout(context: ExceptionContext) -> None:
