@@ -1,6 +1,7 @@
 """The rendered projects of both engines, and the servers whose faults they have to bear."""
 
 import contextlib
+import functools
 import importlib
 import sys
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 from cookiecutter.main import cookiecutter
+from sqlalchemy import create_engine
 
 from .blocking import Loop, blocking
 from .servers import PgBouncer, PostgreSQL, Service, find_binaries
@@ -41,24 +43,39 @@ class Project:
         return fault.name if fault else None
 
 
-@pytest.fixture(scope="session", params=["async", "sync"])
-def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    output = tmp_path_factory.mktemp(request.param)
-    path = cookiecutter(
-        str(TEMPLATE),
-        no_input=True,
-        output_dir=str(output),
-        extra_context={"project_slug": f"faulty_{request.param}", "engine": request.param},
-    )
-    sys.path.insert(0, str(Path(path) / "src"))
-    return Project(Path(path), request.param)
+@pytest.fixture(scope="session")
+def render(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Project]:
+    """Makes the project of an engine, once."""
+
+    @functools.cache
+    def render(engine: str) -> Project:
+        path = cookiecutter(
+            str(TEMPLATE),
+            no_input=True,
+            accept_hooks=False,  # only the package is used
+            output_dir=str(tmp_path_factory.mktemp(engine)),
+            extra_context={"project_slug": f"faulty_{engine}", "engine": engine},
+        )
+        sys.path.insert(0, str(Path(path) / "src"))
+        return Project(Path(path), engine)
+
+    return render
+
+
+@pytest.fixture(params=["async", "sync"])
+def project(request: pytest.FixtureRequest, render: Callable[[str], Project]) -> Project:
+    return render(request.param)
 
 
 @pytest.fixture(scope="session")
-def shared_server(project: Project) -> Iterator[PostgreSQL]:
+def shared_server(render: Callable[[str], Project]) -> Iterator[PostgreSQL]:
     server = PostgreSQL()
     server.start()
-    create_tables(project, server)
+    project = render("sync")
+    project.module("models")
+    engine = create_engine(server.url().replace("postgresql:", "postgresql+psycopg:"))
+    project.module("database").Base.metadata.create_all(engine)
+    engine.dispose()
     yield server
     server.close()
 
@@ -72,15 +89,6 @@ def server(shared_server: PostgreSQL) -> PostgreSQL:
         connection.execute("CREATE TABLE accounts (id int PRIMARY KEY, amount int NOT NULL)")
         connection.execute("INSERT INTO accounts VALUES (1, 1000), (2, 1000)")
     return shared_server
-
-
-def create_tables(project: Project, server: PostgreSQL) -> None:
-    from sqlalchemy import create_engine
-
-    project.module("models")
-    engine = create_engine(server.url().replace("postgresql:", "postgresql+psycopg:"))
-    project.module("database").Base.metadata.create_all(engine)
-    engine.dispose()
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ def find_binaries(*, tls: bool = False) -> Path | None:
     for directory in [*wheels, *debian]:
         program = directory / "postgres"
         # The wheel's server is built without OpenSSL.
-        if program.exists() and not (tls and b"ssl_ca_file" not in program.read_bytes()):
+        if program.exists() and not (tls and b"libssl" not in program.read_bytes()):
             return directory
     return None
 
@@ -136,7 +136,7 @@ class PostgreSQL(Server):
             self._create()
 
     def command(self) -> list[str]:
-        settings = self.settings | {"listen_addresses": "127.0.0.1", "port": str(self.port)}
+        settings = self.settings | {"listen_addresses": "127.0.0.1,127.0.0.2", "port": str(self.port)}
         options = [f"-c{name}={value}" for name, value in settings.items()]
         return [str(self.binaries / "postgres"), "-D", str(self.data), *options]
 
