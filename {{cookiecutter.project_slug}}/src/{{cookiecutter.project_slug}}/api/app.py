@@ -41,11 +41,7 @@ def create_app(database: Database | None = None) -> FastAPI:
             gc.freeze()
             yield
 
-    app = Service(
-        title="{{ cookiecutter.project_slug }}",
-        lifespan=lifespan,
-        responses=errors.problems(422, 503, 504),
-    )
+    app = Service(title="{{ cookiecutter.project_slug }}", lifespan=lifespan)
     app.state.database = database
     errors.add_handlers(app)
     app.include_router(health.router)

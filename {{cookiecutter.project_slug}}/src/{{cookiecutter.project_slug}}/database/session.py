@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -18,7 +18,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -44,10 +44,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 {% if cookiecutter.engine == "async" %}
 Work = Callable[[AsyncSession], Awaitable[T]]
-Unit = AbstractAsyncContextManager[AsyncSession]
 {% else %}
 Work = Callable[[Session], T]
-Unit = AbstractContextManager[Session]
 {% endif %}
 
 # Seconds for which a replica that could not be reached is left alone.
