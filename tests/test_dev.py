@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,7 +36,7 @@ USERS = ["root", "nobody"] if ROOT else ["user"]
 @pytest.fixture
 def checkout(bake: Callable[..., BakedProject]) -> Iterator[Path]:
     """The launcher alone, in a directory that anybody reaches, below a name with spaces."""
-    directory = Path("/tmp", f"a check out {os.getpid()}")
+    directory = Path(tempfile.mkdtemp(prefix="a check out ", dir="/tmp"))
     shutil.copytree(bake().path / "dev", directory / "dev")
     (directory / "cache").mkdir()
     for path in (directory, *directory.rglob("*")):
