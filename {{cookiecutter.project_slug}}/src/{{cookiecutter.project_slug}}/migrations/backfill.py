@@ -114,8 +114,8 @@ class Progress:
         if time.monotonic() > self.reported + REPORT:
             self.reported = time.monotonic()
             # The server's estimate of the total may be old, or missing.
-            known = self.total >= self.rows
-            self.report(f"{self.rows / self.total:.0%}" if known else "under way")
+            share = f"{self.rows / self.total:.0%}" if self.rows <= self.total else "under way"
+            self.report(share)
 
     def report(self, state: str) -> None:
         """Logs a line."""
