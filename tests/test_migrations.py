@@ -224,7 +224,7 @@ def test_a_killed_upgrade_leaves_a_whole_revision_and_a_free_lock(deployment: De
         process.join()
         if process.exitcode == -signal.SIGKILL:
             wait_until(
-                lambda: deployment.sql("SELECT FROM pg_locks WHERE locktype = 'advisory'") == []
+                lambda: deployment.sql("SELECT pid FROM pg_locks WHERE locktype = 'advisory'") == []
             )
             tables = "SELECT relname FROM pg_class WHERE relname ~ '^[ab][12]$' ORDER BY relname"
             left = deployment.sql(tables)
