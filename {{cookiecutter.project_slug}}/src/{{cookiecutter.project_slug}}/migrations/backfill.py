@@ -21,8 +21,8 @@ from .running import Timeouts, give_way
 
 logger = logging.getLogger(__name__)
 
-# No transaction lasts longer than a second, nor waits for a row for longer than half of that.
-TIMEOUTS = Timeouts(lock=0.5, statement=1)
+# No transaction lasts for a second: a batch that would is broken off, and made smaller.
+TIMEOUTS = Timeouts(lock=0.4, statement=0.8)
 # Seconds that a batch shall take.
 TARGET = 0.25
 FIRST_BATCH = 500
