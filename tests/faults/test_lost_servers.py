@@ -212,3 +212,15 @@ def test_probes_of_a_frozen_server_are_bounded_and_recover(server, serve) -> Non
                 assert time.monotonic() - begun < 2
                 assert client.get("/livez").status_code == 200
         eventually(lambda: client.get("/readyz").status_code == 200)
+
+
+def test_an_idle_connection_that_works_is_kept(project, server, connect, monkeypatch) -> None:
+    monkeypatch.setattr(project.module("database.engine"), "PING_AFTER_IDLE", 0.0)
+    database = connect()
+    pid = text("SELECT pg_backend_pid()")
+    for unit in (database.transaction, database.read_only):
+        pids = set()
+        for _ in range(3):
+            with unit() as session:
+                pids.add(session.scalar(pid))
+        assert len(pids) == 1
