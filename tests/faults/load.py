@@ -53,7 +53,7 @@ def load(
 
 
 def leave_early(url: str, bodies: list[dict[str, str]], patience: float) -> int:
-    """Posts each body from 20 clients, who hang up after at most `patience` s; how often they do."""
+    """Posts each body, from 20 clients who hang up within `patience` s; how often they did."""
 
     async def post(client: httpx2.AsyncClient, share: list[dict[str, str]]) -> int:
         left = 0

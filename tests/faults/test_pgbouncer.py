@@ -1,11 +1,14 @@
 """Through a PgBouncer in transaction mode, as Debian's package has it."""
 
+from typing import Any
+
 import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from .conftest import administer, together
+from .conftest import Connect, Project, administer, together
+from .servers import PgBouncer, PostgreSQL
 
 MOVE = text("UPDATE accounts SET amount = amount + :amount WHERE id = :id")
 IN_FORCE = text(
@@ -16,11 +19,13 @@ IN_FORCE = text(
 
 
 @pytest.fixture
-def database(connect, pgbouncer):
+def database(connect: Connect, pgbouncer: PgBouncer) -> Any:
     return connect(pgbouncer.url(), pgbouncer=True)
 
 
-def test_500_transactions_from_50_clients(project, server, pgbouncer, connect) -> None:
+def test_500_transactions_from_50_clients(
+    project: Project, server: PostgreSQL, pgbouncer: PgBouncer, connect: Connect
+) -> None:
     """No error, and no prepared statement left on the server's connections."""
     database = connect(pgbouncer.url(), pgbouncer=True, pool_size=50)
     models = project.module("models")
@@ -32,7 +37,9 @@ def test_500_transactions_from_50_clients(project, server, pgbouncer, connect) -
                 session.flush()
                 session.execute(MOVE, {"id": 1 + client % 2, "amount": 1})
             with database.read_only() as session:
-                assert session.scalar(text("SELECT count(*) > 0 FROM users WHERE id > :id"), {"id": 0})
+                assert session.scalar(
+                    text("SELECT count(*) > 0 FROM users WHERE id > :id"), {"id": 0}
+                )
 
     together(50, work)
     with administer(server) as connection:
@@ -46,7 +53,7 @@ def test_500_transactions_from_50_clients(project, server, pgbouncer, connect) -
         ]
         for connection in connections:
             query = "SELECT pg_backend_pid(), (SELECT count(*) FROM pg_prepared_statements)"
-            pid, left = connection.execute(query).fetchone()
+            [(pid, left)] = connection.execute(query)
             assert left == 0
             seen.add(pid)
         for connection in connections[1:]:
@@ -54,19 +61,22 @@ def test_500_transactions_from_50_clients(project, server, pgbouncer, connect) -
     assert len(seen) == 5
 
 
-def test_writes_while_reading_are_refused(project, server, database) -> None:
+def test_writes_while_reading_are_refused(
+    project: Project, server: PostgreSQL, database: Any
+) -> None:
     """Also after a commit() inside, and as plain SQL; the connection is not left read-only."""
-    write = text("UPDATE accounts SET amount = 0")
+
+    def write(*, snapshot: bool, commit_before: bool) -> None:
+        with database.read_only(snapshot=snapshot) as session:
+            session.execute(text("SELECT 1"))
+            if commit_before:
+                session.commit()
+            session.execute(text("UPDATE accounts SET amount = 0"))
+
     for snapshot in (False, True):
         for commit_before in (False, True):
-            with (
-                pytest.raises(DBAPIError) as caught,
-                database.read_only(snapshot=snapshot) as session,
-            ):
-                session.execute(text("SELECT 1"))
-                if commit_before:
-                    session.commit()
-                session.execute(write)
+            with pytest.raises(DBAPIError) as caught:
+                write(snapshot=snapshot, commit_before=commit_before)
             assert project.module("database.faults").sqlstate_of(caught.value) == "25006"
             assert project.fault_of(caught.value) is None
             with database.transaction() as session:
@@ -75,7 +85,9 @@ def test_writes_while_reading_are_refused(project, server, database) -> None:
         assert connection.execute("SELECT sum(amount) FROM accounts").fetchone() == (2000,)
 
 
-def test_timeouts_are_in_force(project, server, pgbouncer, connect) -> None:
+def test_timeouts_are_in_force(
+    project: Project, server: PostgreSQL, pgbouncer: PgBouncer, connect: Connect
+) -> None:
     """In every unit and in the probe; and they do not stay behind for other clients."""
     database = connect(pgbouncer.url(), pgbouncer=True, statement_timeout=0.3, lock_timeout=0.2)
     for unit in (database.transaction, database.read_only):
@@ -97,7 +109,7 @@ def test_timeouts_are_in_force(project, server, pgbouncer, connect) -> None:
         assert other.execute("SHOW statement_timeout").fetchone() == ("0",)
 
 
-def test_isolation_levels_are_kept(database) -> None:
+def test_isolation_levels_are_kept(database: Any) -> None:
     level = text("SELECT current_setting('transaction_isolation')")
     with database.transaction(isolation_level="SERIALIZABLE") as session:
         assert session.scalar(level) == "serializable"
@@ -107,7 +119,9 @@ def test_isolation_levels_are_kept(database) -> None:
         assert session.scalar(level) == "read committed"
 
 
-def test_a_restarted_pooler_is_connected_to_again(project, server, database, pgbouncer) -> None:
+def test_a_restarted_pooler_is_connected_to_again(
+    project: Project, server: PostgreSQL, database: Any, pgbouncer: PgBouncer
+) -> None:
     def work(_: int) -> None:
         with database.transaction() as session:
             session.execute(text("SELECT pg_sleep(0.05)"))
@@ -122,7 +136,7 @@ def test_a_restarted_pooler_is_connected_to_again(project, server, database, pgb
 
 
 def test_a_pooler_before_a_server_that_is_down_is_unavailable(
-    project, server, database, pgbouncer
+    project: Project, server: PostgreSQL, database: Any, pgbouncer: PgBouncer
 ) -> None:
     server.stop()
     try:
@@ -134,7 +148,10 @@ def test_a_pooler_before_a_server_that_is_down_is_unavailable(
 
 
 def test_idle_connections_are_asked_through_the_pooler(
-    project, pgbouncer, connect, monkeypatch
+    project: Project,
+    pgbouncer: PgBouncer,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """While each statement outside a transaction may go to another of the server's connections."""
     monkeypatch.setattr(project.module("database.engine"), "PING_AFTER_IDLE", 0.0)

@@ -13,18 +13,19 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import InvalidRequestError
 
-from .conftest import administer, backends, eventually, together
+from .conftest import Project, Render, Serve, administer, backends, eventually, together
 from .load import count, leave_early, load
+from .servers import PostgreSQL, Service
 
 LONG = bool(os.environ.get("LONG_FAULTS"))
 IN_TRANSACTION = "state LIKE 'idle in transaction%'"
 
 
-def pools(service):
+def pools(service: Service) -> Any:
     return httpx2.get(service.base_url + "/pools").json()
 
 
-def assert_whole(service, server) -> None:
+def assert_whole(service: Service, server: PostgreSQL) -> None:
     """Nothing is checked out, nothing is in a transaction, and all of it can be used."""
     eventually(lambda: not any(pool["checked_out"] for pool in pools(service).values()))
     eventually(lambda: not backends(server, IN_TRANSACTION))
@@ -36,7 +37,9 @@ def assert_whole(service, server) -> None:
 
 @pytest.mark.parametrize("pool", [{"pool_size": "5", "max_overflow": "10"}, {}], ids=str)
 @pytest.mark.parametrize(("method", "path"), [("GET", "/slow-read"), ("POST", "/slow-write")])
-def test_200_clients_get_200_or_503(server, serve, pool, method, path) -> None:
+def test_200_clients_get_200_or_503(
+    server: PostgreSQL, serve: Serve, pool: dict[str, str], method: str, path: str
+) -> None:
     """Queries of 100 ms from 200 clients at once: nobody hangs, nothing is left behind."""
     service = serve(pool_timeout="0.5", **pool)
     seconds = 20 if LONG else 1.5
@@ -50,7 +53,7 @@ def test_200_clients_get_200_or_503(server, serve, pool, method, path) -> None:
     assert_whole(service, server)
 
 
-def test_an_exhausted_pool_is_503_within_the_timeout(server, serve) -> None:
+def test_an_exhausted_pool_is_503_within_the_timeout(server: PostgreSQL, serve: Serve) -> None:
     """The probes answer meanwhile: the readiness probe has a connection of its own."""
     service = serve(pool_size="1", pool_timeout="0.5")
     with httpx2.Client(base_url=service.base_url) as client:
@@ -73,7 +76,7 @@ def test_an_exhausted_pool_is_503_within_the_timeout(server, serve) -> None:
         assert all(answer.elapsed.total_seconds() < 4 for answer in refused)
 
 
-def test_clients_that_leave_cost_nothing(server, serve) -> None:
+def test_clients_that_leave_cost_nothing(server: PostgreSQL, serve: Serve) -> None:
     """1,000 writes whose clients hang up at random moments: each is done once or not at all."""
     service = serve()
     bodies = [{"name": "Ada", "email": f"ada{number}@example.com"} for number in range(1000)]
@@ -91,7 +94,7 @@ def test_clients_that_leave_cost_nothing(server, serve) -> None:
             assert client.post("/users", json=body).status_code == expected
 
 
-def test_cancelled_units_leave_nothing(render, server) -> None:
+def test_cancelled_units_leave_nothing(render: Render, server: PostgreSQL) -> None:
     """asyncio.timeout ends 1,000 units at random moments: pools whole, nothing half-written."""
     project = render("async")
     database = project.module("database").Database(project.settings(server.url()))
@@ -139,7 +142,7 @@ def test_cancelled_units_leave_nothing(render, server) -> None:
         assert connection.execute("SELECT sum(amount) FROM accounts").fetchone() == (2000,)
 
 
-def test_a_cancelled_statement_ends_on_the_server(render, server) -> None:
+def test_a_cancelled_statement_ends_on_the_server(render: Render, server: PostgreSQL) -> None:
     """Else the server would run more of them than the pool has connections."""
     project = render("async")
     database = project.module("database").Database(project.settings(server.url()))
@@ -159,7 +162,7 @@ def test_a_cancelled_statement_ends_on_the_server(render, server) -> None:
     asyncio.run(main())
 
 
-def test_a_stream_cannot_use_a_closed_session(server, serve) -> None:
+def test_a_stream_cannot_use_a_closed_session(server: PostgreSQL, serve: Serve) -> None:
     """It fails, rather than to begin again on a connection that nobody gives back."""
     service = serve()
     for _ in range(20):
@@ -216,7 +219,7 @@ VARIANTS = {
 }
 
 
-def test_a_fork_opens_connections_of_its_own(project, server) -> None:
+def test_a_fork_opens_connections_of_its_own(project: Project, server: PostgreSQL) -> None:
     child, run = VARIANTS[project.engine]
     script = FORK.format(package=project.path.name).replace("CHILD", child).replace("RUN", run)
     if project.engine == "sync":
@@ -258,12 +261,12 @@ asyncio.run(elsewhere())
 """
 
 
-def test_one_loop_after_the_other_but_not_two_at_once(render, server) -> None:
+def test_one_loop_after_the_other_but_not_two_at_once(render: Render, server: PostgreSQL) -> None:
     project = render("async")
     run_script(project, server, TWO_LOOPS.format(package=project.path.name))
 
 
-def run_script(project, server, script: str) -> None:
+def run_script(project: Project, server: PostgreSQL, script: str) -> None:
     environment = {"DATABASE_URL": server.url(), "PYTHONPATH": str(project.path / "src")}
     done = subprocess.run(
         [sys.executable, "-c", script],

@@ -3,20 +3,24 @@
 import os
 import threading
 from collections import Counter
+from typing import Any
 
 import httpx2
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from .conftest import administer, together
+from .conftest import Connect, Project, Serve, administer, together
+from .servers import PostgreSQL
 
 TIMES = 50 if os.environ.get("LONG_FAULTS") else 3
 READ = text("SELECT amount FROM accounts WHERE id = :id")
 WRITE = text("UPDATE accounts SET amount = :amount WHERE id = :id")
 
 
-def test_20_serializable_transfers_at_once_are_all_done(project, server, connect) -> None:
+def test_20_serializable_transfers_at_once_are_all_done(
+    project: Project, server: PostgreSQL, connect: Connect
+) -> None:
     """Between two accounts, with the default attempts; 50 times if long."""
     database = connect()
     attempts: Counter[int] = Counter()
@@ -25,7 +29,7 @@ def test_20_serializable_transfers_at_once_are_all_done(project, server, connect
         tries = 0
         source, target = (1, 2) if number % 2 else (2, 1)
 
-        def work(session) -> None:
+        def work(session: Any) -> None:
             nonlocal tries
             tries += 1
             # In the order of their keys: to lock them crosswise is the other test.
@@ -48,7 +52,9 @@ def test_20_serializable_transfers_at_once_are_all_done(project, server, connect
     assert not any(pool.checked_out for pool in database.pool_status().values())
 
 
-def test_a_deadlock_is_repeated_in_a_new_session(project, server, connect) -> None:
+def test_a_deadlock_is_repeated_in_a_new_session(
+    project: Project, server: PostgreSQL, connect: Connect
+) -> None:
     database = connect(lock_timeout=10.0)
     both_locked = threading.Barrier(2)
     sessions: list[object] = []
@@ -56,7 +62,7 @@ def test_a_deadlock_is_repeated_in_a_new_session(project, server, connect) -> No
     def cross(number: int) -> int:
         tries = 0
 
-        def work(session) -> None:
+        def work(session: Any) -> None:
             nonlocal tries
             tries += 1
             sessions.append(session)
@@ -73,12 +79,14 @@ def test_a_deadlock_is_repeated_in_a_new_session(project, server, connect) -> No
     assert len(set(map(id, sessions))) == 3
 
 
-def test_a_lost_connection_is_not_repeated(project, server, connect) -> None:
+def test_a_lost_connection_is_not_repeated(
+    project: Project, server: PostgreSQL, connect: Connect
+) -> None:
     """Its COMMIT may have taken effect: only the caller knows whether to do it again."""
     database = connect()
     tries = 0
 
-    def work(session) -> None:
+    def work(session: Any) -> None:
         nonlocal tries
         tries += 1
         session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
@@ -89,7 +97,7 @@ def test_a_lost_connection_is_not_repeated(project, server, connect) -> None:
     assert project.fault_of(caught.value) == "UNAVAILABLE"
 
 
-def test_of_changes_at_once_to_one_version_one_wins(server, serve) -> None:
+def test_of_changes_at_once_to_one_version_one_wins(server: PostgreSQL, serve: Serve) -> None:
     service = serve()
     with httpx2.Client(base_url=service.base_url) as client:
         user = client.post("/users", json={"name": "Ada", "email": "ada@example.com"}).json()
@@ -104,7 +112,9 @@ def test_of_changes_at_once_to_one_version_one_wins(server, serve) -> None:
         assert client.get(f"/posts/{post['id']}").json()["version"] == post["version"] + 1
 
 
-def test_what_takes_too_long_is_504_and_what_is_locked_503(server, serve) -> None:
+def test_what_takes_too_long_is_504_and_what_is_locked_503(
+    server: PostgreSQL, serve: Serve
+) -> None:
     service = serve(statement_timeout="0.5", lock_timeout="0.2")
     with httpx2.Client(base_url=service.base_url) as client:
         user = {"name": "Ada", "email": "ada@example.com"}
