@@ -309,8 +309,10 @@ class Service(Server):
             "PYTHONPATH": f"{self._project / 'src'}:{Path(__file__).parent}",
         }
         variables = [f"{name}={value}" for name, value in environment.items()]
-        server = [sys.executable, "-m", "uvicorn", "slow_service:app", "--no-access-log"]
-        return ["/usr/bin/env", *variables, *server, f"--port={self.port}"]
+        # A client must not send on a connection just as the server gives it up for idling.
+        keep_alive = "--timeout-keep-alive=60"
+        server = [sys.executable, "-m", "uvicorn", "slow_service:app", keep_alive]
+        return ["/usr/bin/env", *variables, *server, "--no-access-log", f"--port={self.port}"]
 
     def is_ready(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):

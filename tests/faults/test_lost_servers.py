@@ -1,6 +1,5 @@
 """A server that restarts, dies or freezes: bounded waits, 503, and recovery with no restart."""
 
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,11 +8,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from .conftest import Connect, Project, Serve, administer, backends, eventually, together
+from .conftest import LONG, Connect, Project, Serve, administer, backends, eventually, together
 from .load import Answer, count, load
 from .servers import PostgreSQL
 
-RESTARTS = 3 if os.environ.get("LONG_FAULTS") else 1
+RESTARTS = 3 if LONG else 1
 USER = {"name": "Ada", "email": "ada@example.com"}
 
 # COMMIT is when a deferred trigger runs; this one ends the server's side of the connection.

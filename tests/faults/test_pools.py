@@ -1,7 +1,6 @@
 """Pools: bounded when exhausted, whole after cancellation; safe after a fork and between loops."""
 
 import asyncio
-import os
 import random
 import subprocess
 import sys
@@ -13,11 +12,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import InvalidRequestError
 
-from .conftest import Project, Render, Serve, administer, backends, eventually, together
+from .conftest import LONG, Project, Render, Serve, administer, backends, eventually, together
 from .load import count, leave_early, load
 from .servers import PostgreSQL, Service
 
-LONG = bool(os.environ.get("LONG_FAULTS"))
 IN_TRANSACTION = "state LIKE 'idle in transaction%'"
 
 

@@ -1,6 +1,5 @@
 """Units of work that contend: done by run(), whole, each attempt in a session of its own."""
 
-import os
 import threading
 from collections import Counter
 from typing import Any
@@ -10,10 +9,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from .conftest import Connect, Project, Serve, administer, together
+from .conftest import LONG, Connect, Project, Serve, administer, together
 from .servers import PostgreSQL
 
-TIMES = 50 if os.environ.get("LONG_FAULTS") else 3
+TIMES = 50 if LONG else 3
 READ = text("SELECT amount FROM accounts WHERE id = :id")
 WRITE = text("UPDATE accounts SET amount = :amount WHERE id = :id")
 
