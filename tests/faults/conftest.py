@@ -24,7 +24,7 @@ from .servers import PgBouncer, PostgreSQL, Service, find_binaries
 
 TEMPLATE = Path(__file__).parents[2]
 # The long forms, about 6 minutes, whose figures are printed:
-#   LONG_FAULTS=1 python -m pytest tests/faults -n0 -s -k "200_clients or restart_under or transfers"
+#   LONG_FAULTS=1 pytest tests/faults -n0 -s -k "200_clients or restart_under or transfers"
 LONG = "LONG_FAULTS" in os.environ
 
 
