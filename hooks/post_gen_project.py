@@ -15,9 +15,24 @@ ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 SLUG = ANSWERS["project_slug"]
 PACKAGE = f"src/{SLUG}"
 
-# The files and directories that belong to one answer, and are removed for every other.
+# The files that belong to one answer, and are removed for every other, with the directories that
+# this leaves empty. Files, not directories: what a user has added to one is not ours to remove.
 FILES = {
-    ("fastapi", True): [f"{PACKAGE}/api", "tests/api"],
+    ("fastapi", True): [
+        f"{PACKAGE}/api/__init__.py",
+        f"{PACKAGE}/api/app.py",
+        f"{PACKAGE}/api/dependencies.py",
+        f"{PACKAGE}/api/errors.py",
+        f"{PACKAGE}/api/health.py",
+        f"{PACKAGE}/api/posts.py",
+        f"{PACKAGE}/api/schemas.py",
+        f"{PACKAGE}/api/users.py",
+        "tests/api/__init__.py",
+        "tests/api/test_errors.py",
+        "tests/api/test_health.py",
+        "tests/api/test_posts.py",
+        "tests/api/test_users.py",
+    ],
     ("example_models", True): [
         f"{PACKAGE}/models/user.py",
         f"{PACKAGE}/models/post.py",
@@ -35,7 +50,7 @@ FILES = {
         "tests/api/test_users.py",
     ],
     ("docker", True): ["Dockerfile", "compose.yaml", ".dockerignore"],
-    ("ci", "github"): [".github"],
+    ("ci", "github"): [".github/dependabot.yml", ".github/workflows/ci.yml"],
     ("ci", "gitlab"): [".gitlab-ci.yml"],
 }
 # The words that only the projects with that answer may hold.
@@ -92,11 +107,8 @@ def prune():
 
 
 def remove(path):
-    """Remove a file or a whole directory, and the directories left empty by that."""
-    if os.path.isdir(path):
-        for name in os.listdir(path):
-            remove(f"{path}/{name}")
-    elif os.path.exists(path):
+    """Remove a file, and the directories left empty by that."""
+    if os.path.exists(path):
         os.remove(path)
         directory = os.path.dirname(path)
         while directory and not os.listdir(directory):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BakedProject
+from conftest import QUESTIONS, BakedProject
 
 KINDS = [
     pytest.param(
@@ -36,6 +36,16 @@ def test_linter_formatter_and_type_checker_find_nothing(
     project.run("ruff", "check", "--no-cache")
     project.run("ruff", "format", "--check", "--no-cache")
     project.run("mypy", "--strict", "--cache-dir", str(mypy_cache))
+
+
+@pytest.mark.parametrize("python_version", QUESTIONS["python_version"][1:])
+@pytest.mark.parametrize("engine", QUESTIONS["engine"])
+def test_the_linter_finds_nothing_for_a_newer_python(
+    bake: Callable[..., BakedProject], engine: str, python_version: str
+) -> None:
+    project = bake(engine=engine, python_version=python_version)
+    project.run("ruff", "check", "--no-cache")
+    project.run("ruff", "format", "--check", "--no-cache")
 
 
 @pytest.mark.parametrize("answers", KINDS)

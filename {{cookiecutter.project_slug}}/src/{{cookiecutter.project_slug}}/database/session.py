@@ -157,6 +157,12 @@ class Database:
                     raise
             await asyncio.sleep(pause)
 
+    @property
+    def engines(self) -> list[AsyncEngine]:
+        """All engines, for what instruments them: for writes, reads, the probe and the replica."""
+        engines = [self.engine, self._read_engine, self._probe_engine]
+        return [*engines, self._replica_engine] if self._replica_engine else engines
+
     async def ping(self) -> None:
         """Asks the server, on a connection of its own; raises SQLAlchemyError within seconds."""
         readiness = await self.readiness.check()
@@ -179,7 +185,7 @@ class Database:
     async def dispose(self) -> None:
         """Closes all connections; those in use are closed when they come back."""
         self._own_connections()
-        for engine in self._engines():
+        for engine in self.engines:
             await engine.dispose()
 
     async def __aenter__(self) -> Self:
@@ -201,10 +207,6 @@ class Database:
         connection's transaction ends it.
         """
         return ConnectionDatabase(connection)
-
-    def _engines(self) -> list[AsyncEngine]:
-        engines = [self.engine, self._read_engine, self._probe_engine]
-        return [*engines, self._replica_engine] if self._replica_engine else engines
 
     async def _reaches_replica(self, session: AsyncSession) -> bool:
         try:
@@ -234,7 +236,7 @@ class Database:
                 self._parents_pools += [engine.pool for engine in self._engines()]
             elif not self._loop.is_closed():
                 raise RuntimeError("another event loop uses this Database: make one for each loop")
-            for engine in self._engines():
+            for engine in self.engines:
                 engine.sync_engine.dispose(close=False)
             self.readiness = ReadinessProbe(self._probe)
         self._pid, self._loop = pid, loop
@@ -242,7 +244,7 @@ class Database:
         """Leaves behind connections that another process has opened."""
         if self._pid == os.getpid():
             return
-        for engine in self._engines():
+        for engine in self.engines:
             engine.dispose(close=False)
         self.readiness = ReadinessProbe(self._probe)
         self._pid = os.getpid()

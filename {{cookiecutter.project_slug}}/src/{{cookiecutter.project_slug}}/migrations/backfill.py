@@ -125,23 +125,20 @@ class Progress:
 def require_backfilled(revision: str) -> None:
     """Stops a migration while rows of that earlier revision's backfill are pending.
 
-    Reads the table without keeping anybody from it. Call it first in the migration.
+    Reads the table without keeping anybody from it. Call it first in the migration. SQL that is
+    written instead of run (`--sql`) does not check.
     """
-    script = op.get_context().script
-    assert script is not None
-    backfill = _backfill_of(script, revision)
-    message = f"{backfill.table} has rows left: run the backfill of revision {revision} first"
-    patiently(
-        lambda: op.execute(
-            f"""
-            DO $$ BEGIN
-                IF EXISTS (SELECT FROM {backfill.table} WHERE {backfill.pending}) THEN
-                    RAISE EXCEPTION '{message}';
-                END IF;
-            END $$
-            """,
-        ),
-    )
+    context = op.get_context()
+    assert context.script is not None
+    backfill = _backfill_of(context.script, revision)
+
+    def check() -> None:
+        statement = f"SELECT EXISTS (SELECT FROM {backfill.table} WHERE {backfill.pending})"
+        if op.get_bind().scalar(text(statement)):
+            raise CommandError(f"{backfill.table}: run the backfill of revision {revision} first")
+
+    if not context.as_sql:
+        patiently(check)
 
 
 def backfill(config: Config, revision: str) -> None:

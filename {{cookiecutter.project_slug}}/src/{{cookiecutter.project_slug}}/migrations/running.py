@@ -31,8 +31,8 @@ class Timeouts:
     def sql(self) -> list[str]:
         """The statements that set them for the session."""
         return [
-            f"SET lock_timeout = '{round(self.lock * 1000)}ms'",
-            f"SET statement_timeout = '{round(self.statement * 1000)}ms'",
+            f"SET lock_timeout = '{self.lock:g}s'",
+            f"SET statement_timeout = '{self.statement:g}s'",
         ]
 
 
