@@ -15,9 +15,24 @@ ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 SLUG = ANSWERS["project_slug"]
 PACKAGE = f"src/{SLUG}"
 
-# The files and directories that belong to one answer, and are removed for every other.
+# The files that belong to one answer, and are removed for every other, with the directories that
+# this leaves empty. Files, not directories: what a user has added to one is not ours to remove.
 FILES = {
-    ("fastapi", True): [f"{PACKAGE}/api", "tests/api"],
+    ("fastapi", True): [
+        f"{PACKAGE}/api/__init__.py",
+        f"{PACKAGE}/api/app.py",
+        f"{PACKAGE}/api/dependencies.py",
+        f"{PACKAGE}/api/errors.py",
+        f"{PACKAGE}/api/health.py",
+        f"{PACKAGE}/api/posts.py",
+        f"{PACKAGE}/api/schemas.py",
+        f"{PACKAGE}/api/users.py",
+        "tests/api/__init__.py",
+        "tests/api/test_errors.py",
+        "tests/api/test_health.py",
+        "tests/api/test_posts.py",
+        "tests/api/test_users.py",
+    ],
     ("example_models", True): [
         f"{PACKAGE}/models/user.py",
         f"{PACKAGE}/models/post.py",
@@ -26,10 +41,16 @@ FILES = {
         f"{PACKAGE}/api/schemas.py",
         f"{PACKAGE}/api/users.py",
         f"{PACKAGE}/api/posts.py",
+        f"{PACKAGE}/migrations/versions/2026-11-22_120000_create_users_and_posts.py",
         "dev/seed.py",
+        "tests/factories.py",
+        "tests/test_models.py",
+        "tests/test_queries.py",
+        "tests/api/test_posts.py",
+        "tests/api/test_users.py",
     ],
     ("docker", True): ["Dockerfile", "compose.yaml", ".dockerignore"],
-    ("ci", "github"): [".github"],
+    ("ci", "github"): [".github/dependabot.yml", ".github/workflows/ci.yml"],
     ("ci", "gitlab"): [".gitlab-ci.yml"],
 }
 # The words that only the projects with that answer may hold.
@@ -46,7 +67,7 @@ WORDS = {
     ("engine", "sync"): ["psycopg"],
     ("fastapi", True): ["fastapi", "FastAPI", "starlette", "uvicorn"],
 }
-# What a template leaves behind when it is not rendered; "${" is a workflow's own.
+# What a template leaves behind when it is not rendered.
 # {% raw %}
 OPENING = "{{"
 TRACES = [OPENING, "{%", "{#", " %}", " #}", "cookiecutter"]
@@ -86,11 +107,8 @@ def prune():
 
 
 def remove(path):
-    """Remove a file or a whole directory, and the directories left empty by that."""
-    if os.path.isdir(path):
-        for name in os.listdir(path):
-            remove(f"{path}/{name}")
-    elif os.path.exists(path):
+    """Remove a file, and the directories left empty by that."""
+    if os.path.exists(path):
         os.remove(path)
         directory = os.path.dirname(path)
         while directory and not os.listdir(directory):
@@ -124,12 +142,21 @@ def check_texts(texts):
         if not text.strip() and os.path.basename(path) not in MAY_BE_EMPTY:
             fail(path, 1, "is empty")
         for word in words:
-            start = text.find(word)
-            while start > 0 and word == OPENING and text[start - 1] == "$":
-                start = text.find(word, start + 1)
+            start = find(text, word)
             if start >= 0:
                 line = text.count("\n", 0, start) + 1
                 fail(path, line, f"holds {word!r}, which these answers exclude")
+
+
+def find(text, word):
+    """Where a word stands, or -1; a workflow's own braces and psycopg2 are other words."""
+    start = text.find(word)
+    while start >= 0 and (
+        (word == OPENING and text[start - 1 : start] == "$")
+        or text[start + len(word) : start + len(word) + 1].isdigit()
+    ):
+        start = text.find(word, start + 1)
+    return start
 
 
 def check_links(texts):
@@ -321,13 +348,17 @@ def check_revisions(location, modules):
         if path.startswith(f"{location}/versions/"):
             values = constants(tree.body)
             if "revision" in values:
-                down_revisions[values["revision"]] = values.get("down_revision")
+                down = values.get("down_revision")
+                down_revisions[values["revision"]] = set(
+                    down if isinstance(down, tuple) else [down]
+                )
                 paths[values["revision"]] = path
-    bases = [revision for revision, down in down_revisions.items() if down not in down_revisions]
-    heads = set(down_revisions) - set(down_revisions.values())
-    for revision in bases:
-        if down_revisions[revision] is not None:
-            fail(paths[revision], 1, f"follows {down_revisions[revision]}, which does not exist")
+    followed = set().union(*down_revisions.values())
+    for revision, down in down_revisions.items():
+        for missing in down - {None, *down_revisions}:
+            fail(paths[revision], 1, f"follows {missing}, which does not exist")
+    bases = [revision for revision, down in down_revisions.items() if None in down]
+    heads = [revision for revision in down_revisions if revision not in followed]
     for kind, revisions in (("bases", bases), ("heads", heads)):
         if len(revisions) > 1:
             names = ", ".join(sorted(revisions))
@@ -335,12 +366,18 @@ def check_revisions(location, modules):
 
 
 def constants(body):
-    """The constants that are assigned to names in a body, by name."""
+    """The constants, and the tuples of constants, that a body assigns to names, by name."""
     values = {}
     for statement in body:
+        if type(statement).__name__ not in {"Assign", "AnnAssign"}:
+            continue
         for target in getattr(statement, "targets", [getattr(statement, "target", None)]):
             if hasattr(target, "id") and hasattr(statement.value, "value"):
                 values[target.id] = statement.value.value
+            elif hasattr(target, "id") and hasattr(statement.value, "elts"):
+                values[target.id] = tuple(
+                    getattr(element, "value", None) for element in statement.value.elts
+                )
     return values
 
 

@@ -38,7 +38,7 @@ ALLOWED: dict[str, list[Any]] = {
 }
 REFUSED: dict[str, list[Any]] = {
     "project_slug": [
-        *["2fast", "class", "sqlalchemy", "../x", "Acme", "a-b", "a b", "_a", "a_", "a__b"],
+        *["2fast", "class", "sqlalchemy", "Acme", "a-b", "a b", "_a", "a_", "a__b"],
         *["a\n", "é", "n" * 41, "json", "cgi", "annotationlib", "pytest_asyncio", "ruff", "dev"],
         *["tests", "postgres", "con", "com1", "a.b", "A", "async"],
     ],
@@ -173,21 +173,21 @@ def test_a_replay_may_hold_numbers(bake_from: Bake, tmp_path: Path) -> None:
     assert "= 5\n" in (project.package / "settings.py").read_text()
 
 
-@pytest.mark.parametrize("slug", ["", ".", ".."])
+@pytest.mark.parametrize("slug", ["", ".", "..", "../x", "a/b", "a\\b", "/x"])
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_slug_that_names_the_output_directory_loses_nothing(
+def test_a_slug_that_names_another_directory_is_refused_before_any_hook(
     bake_from: Bake, tmp_path: Path, slug: str, overwrite: bool
 ) -> None:
     (tmp_path / "out" / "precious").mkdir()
     (tmp_path / "out" / "precious" / "data").write_text("mine")
     before = tree(tmp_path)
-    with pytest.raises((FailedHookException, OutputDirExistsException)):
+    with pytest.raises(KeyError, match="ERROR: project_slug: .* allowed is a Python package"):
         bake_from(extra_context={"project_slug": slug}, overwrite_if_exists=overwrite)
     assert without_temporary_files(tree(tmp_path)) == without_temporary_files(before)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-@pytest.mark.parametrize("slug", ["../other", "Existing"])
+@pytest.mark.parametrize("slug", ["other", "Existing"])
 def test_an_existing_directory_is_untouched(
     bake_from: Bake, tmp_path: Path, slug: str, overwrite: bool
 ) -> None:
@@ -198,15 +198,6 @@ def test_an_existing_directory_is_untouched(
     with pytest.raises((FailedHookException, OutputDirExistsException)):
         bake_from(extra_context={"project_slug": slug}, overwrite_if_exists=overwrite)
     assert without_temporary_files(tree(tmp_path)) == without_temporary_files(before)
-
-
-def test_a_slug_outside_the_output_directory_leaves_nothing_there(
-    refuse: Refuse, tmp_path: Path
-) -> None:
-    refuse(extra_context={"project_slug": "../x"})
-    refuse(extra_context={"project_slug": str(tmp_path / "y")})
-    assert not (tmp_path / "x").exists()
-    assert not (tmp_path / "y").exists()
 
 
 def test_the_command_line_shows_the_errors_and_fails(tmp_path: Path, config_file: str) -> None:

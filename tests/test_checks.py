@@ -58,6 +58,7 @@ FAULTS = {
     ),
     "import-of-dev": Fault(MODULE, "from dev import Nothing\n", "imports Nothing, which dev lacks"),
     "jinja-expression": Fault("README.md", jinja("{{ x }}"), "holds '{{', which"),
+    "jinja-beside-a-workflow": Fault("README.md", jinja("${{ x }} {{ y }}"), "holds '{{', which"),
     "jinja-block": Fault("README.md", jinja("{% if x %}"), "holds '{%', which"),
     "jinja-comment": Fault("README.md", jinja("{# x #}"), "holds '{#', which"),
     "jinja-end": Fault("README.md", "endif %}\n", "holds ' %}', which"),
@@ -76,6 +77,9 @@ FAULTS = {
     ),
     "driver-of-sync": Fault(
         "README.md", "Uses psycopg.\n", "holds 'psycopg', which", {"engine": "async"}
+    ),
+    "driver-beside-another": Fault(
+        "README.md", "Not psycopg2, but psycopg.\n", "holds 'psycopg', which"
     ),
     "fastapi": Fault("README.md", "FastAPI\n", "holds 'FastAPI', which", {"fastapi": "no"}),
     "link": Fault("README.md", "[x](docs/nowhere.md#y)\n", "links to docs/nowhere.md, which does"),
@@ -183,6 +187,24 @@ def test_revisions_must_be_one_chain(
     (versions / "zzz.py").write_text(f'revision = "zzz"\ndown_revision = {down_revision}\n')
     errors = refuse(template, extra_context={"project_slug": "acme"})
     assert any(f"versions/zzz.py:1: {message}" in error for error in errors)
+
+
+def test_branches_that_are_merged_are_one_chain(
+    bake_from: Callable[..., BakedProject], tmp_path: Path
+) -> None:
+    """As in a living project that is generated again."""
+    versions = bake_from().package / "migrations" / "versions"
+    [first] = [
+        line
+        for path in versions.glob("2*.py")
+        for line in path.read_text().splitlines()
+        if line.startswith("revision")
+    ]
+    root = first.split("=")[1].strip()
+    for revision, down in {"one": root, "two": root, "both": "('one', 'two')"}.items():
+        path = versions / f"{revision}.py"
+        path.write_text(f"revision = {revision!r}\ndown_revision = {down}\n")
+    bake_from(overwrite_if_exists=True)
 
 
 def test_a_users_own_hidden_files_are_not_checked(

@@ -1,21 +1,21 @@
 """Rendered projects are clean as they are, and their own suites pass on a real PostgreSQL."""
 
-import itertools
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BakedProject
+from conftest import QUESTIONS, BakedProject
 
 KINDS = [
     pytest.param(
-        {"engine": engine, "fastapi": fastapi, "example_models": models}, id=" ".join(name)
+        {"engine": engine, "fastapi": fastapi, "example_models": models},
+        id=f"{engine} fastapi-{fastapi} models-{models}",
     )
-    for engine, fastapi, models in itertools.product(
-        ["async", "sync"], ["yes", "no"], ["yes", "no"]
-    )
-    for name in [(engine, f"fastapi={fastapi}", f"models={models}")]
+    for engine in ("async", "sync")
+    for fastapi in ("yes", "no")
+    for models in ("yes", "no")
 ]
 # The length of its name moves the ends of lines, and its first letter the order of imports.
 SLUGS = ["z", "acme_orders", "a" * 20 + "_" + "z" * 19]
@@ -27,7 +27,7 @@ def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("mypy")
 
 
-@pytest.mark.parametrize("slug", SLUGS, ids=lambda slug: f"slug={len(slug)}")
+@pytest.mark.parametrize("slug", SLUGS, ids=lambda slug: f"slug-{len(slug)}")
 @pytest.mark.parametrize("answers", KINDS)
 def test_linter_formatter_and_type_checker_find_nothing(
     bake: Callable[..., BakedProject], answers: dict[str, Any], slug: str, mypy_cache: Path
@@ -38,10 +38,24 @@ def test_linter_formatter_and_type_checker_find_nothing(
     project.run("mypy", "--strict", "--cache-dir", str(mypy_cache))
 
 
+@pytest.mark.parametrize("python_version", QUESTIONS["python_version"][1:])
+@pytest.mark.parametrize("engine", QUESTIONS["engine"])
+def test_the_linter_finds_nothing_for_a_newer_python(
+    bake: Callable[..., BakedProject], engine: str, python_version: str
+) -> None:
+    project = bake(engine=engine, python_version=python_version)
+    project.run("ruff", "check", "--no-cache")
+    project.run("ruff", "format", "--check", "--no-cache")
+
+
 @pytest.mark.parametrize("answers", KINDS)
 def test_the_suite_passes(bake: Callable[..., BakedProject], answers: dict[str, Any]) -> None:
-    """In random order, on two workers, with warnings as errors: as its pyproject.toml has it."""
+    """In random order, on two workers, with warnings as errors."""
     project = bake(**answers)
-    summary = project.run("pytest", "-n", "2", "-W", "error").splitlines()[-1]
+    pyproject = tomllib.loads((project.path / "pyproject.toml").read_text())
+    assert pyproject["tool"]["pytest"]["filterwarnings"] == ["error"]
+    # This environment has what any project needs; a sync one does without pytest-asyncio.
+    unused = ["-p", "no:asyncio"] if answers["engine"] == "sync" else []
+    summary = project.run("pytest", "-n", "2", *unused).splitlines()[-1]
     assert " passed" in summary
     assert "skipped" not in summary

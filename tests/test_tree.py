@@ -38,6 +38,12 @@ OPTIONAL = {
     f"{PACKAGE}/queries/users.py": {"example_models": "yes"},
     f"{PACKAGE}/queries/posts.py": {"example_models": "yes"},
     "dev/seed.py": {"example_models": "yes"},
+    "tests/factories.py": {"example_models": "yes"},
+    "tests/test_models.py": {"example_models": "yes"},
+    "tests/test_queries.py": {"example_models": "yes"},
+    "tests/api/test_health.py": {"fastapi": "yes"},
+    "tests/api/test_users.py": {"fastapi": "yes", "example_models": "yes"},
+    "tests/api/test_posts.py": {"fastapi": "yes", "example_models": "yes"},
 }
 ALWAYS = [
     "README.md",

@@ -31,7 +31,8 @@ async def seed() -> None:
     ]
     async with Database(Settings()) as database, database.transaction() as session:
         statement = postgresql_insert(User).values(rows).on_conflict_do_nothing()
-        new = (await session.scalars(statement.returning(User.id))).all()
+        result = await session.scalars(statement.returning(User.id))
+        new = result.all()
         posts = [
             {"author_id": author, "title": title, "body": f"{title}: more of it here."}
             for author in new

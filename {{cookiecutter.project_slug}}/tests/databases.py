@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest.mock import patch
 from uuid import uuid4
 
@@ -57,23 +57,27 @@ def migrate(url: str, revision: str) -> None:
 
 
 {% if cookiecutter.engine == "async" %}
-def execute(url: URL, statement: str) -> None:
-    """Outside of a transaction, as CREATE DATABASE demands."""
+def execute(url: URL, statement: str) -> list[Any]:
+    """The rows of a statement outside of a transaction, as CREATE DATABASE demands."""
 
-    async def main() -> None:
+    async def main() -> list[Any]:
         engine = create_database_engine(url, Settings(database_url=url))
         async with engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await connection.execute(text(statement))
+            result = await connection.execute(text(statement))
+            rows = list(result) if result.returns_rows else []
         await engine.dispose()
+        return rows
 
-    asyncio.run(main())
+    return asyncio.run(main())
 {% else %}
-def execute(url: URL, statement: str) -> None:
-    """Outside of a transaction, as CREATE DATABASE demands."""
+def execute(url: URL, statement: str) -> list[Any]:
+    """The rows of a statement outside of a transaction, as CREATE DATABASE demands."""
     engine = create_database_engine(url, Settings(database_url=url))
     with engine.connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT")
-        connection.execute(text(statement))
+        result = connection.execute(text(statement))
+        rows = list(result) if result.returns_rows else []
     engine.dispose()
+    return rows
 {% endif %}

@@ -43,11 +43,7 @@ def create_app(database: Database | None = None) -> FastAPI:
             gc.set_threshold(50_000, 50, 50)
             yield
 
-    app = Service(
-        title="{{ cookiecutter.project_slug }}",
-        lifespan=lifespan,
-        responses=errors.problems(422, 503, 504),
-    )
+    app = Service(title="{{ cookiecutter.project_slug }}", lifespan=lifespan)
     app.state.database = database
     errors.add_handlers(app)
     app.include_router(health.router)

@@ -34,12 +34,13 @@ async def readyz(database: DatabaseDep) -> Ready | JSONResponse:
     unready = problem(503, "The database does not answer.", headers=RETRY_AFTER)
     try:
 {% if cookiecutter.engine == "async" %}
-        readiness = await asyncio.wait_for(database.readiness.check(), PROBE_TIMEOUT)
+        # Shielded, since giving up a connection to a silent server takes time as well.
+        check = asyncio.shield(database.readiness.check())
 {% else %}
         # Not in a thread of the handlers, which may all be waiting for a connection.
         check = asyncio.to_thread(database.readiness.check)
-        readiness = await asyncio.wait_for(check, PROBE_TIMEOUT)
 {% endif %}
+        readiness = await asyncio.wait_for(check, PROBE_TIMEOUT)
     except TimeoutError:
         return unready
     return unready if readiness.error else Ready(revision=readiness.revision)

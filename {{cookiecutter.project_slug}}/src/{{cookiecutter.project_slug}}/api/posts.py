@@ -7,7 +7,7 @@ from .dependencies import DatabaseDep
 from .errors import problems
 from .schemas import Key, PostChange, PostOut
 
-router = APIRouter(prefix="/posts", tags=["posts"])
+router = APIRouter(prefix="/posts", tags=["posts"], responses=problems(422, 503, 504))
 
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}

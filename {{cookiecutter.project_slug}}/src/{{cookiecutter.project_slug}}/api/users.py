@@ -18,7 +18,7 @@ from .schemas import (
     UserOut,
 )
 
-router = APIRouter(prefix="/users", tags=["users"])
+router = APIRouter(prefix="/users", tags=["users"], responses=problems(422, 503, 504))
 
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}

@@ -6,17 +6,22 @@ import selectors
 {% endif %}
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 {% if cookiecutter.engine == "async" %}
+from typing import Any
 from urllib.parse import urlencode
 
+from asyncpg import InterfaceError, InternalClientError, PostgresError
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 {% else %}
+from typing import Any, cast
 
+import psycopg
+from psycopg.abc import RV, PQGen
+from psycopg.pq import TransactionStatus
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.exc import InvalidatePoolError
@@ -67,14 +72,16 @@ def create_database_engine(url: URL, settings: Settings, *, read_only: bool = Fa
     event.listen(core, "do_connect", connect)
     event.listen(core, "handle_error", translate_driver_timeout)
     event.listen(core, "checkin", note_idle)
-    event.listen(core, "checkout", check_idle(core.dialect))
+    event.listen(core, "checkout", check_idle(settings.database_connect_timeout))
     if pgbouncer:
         event.listen(core, "begin", set_local(parameters))
     log_slow_statements(core, settings.database_slow_query)
     return engine
 {% else %}
+    patience = settings.database_statement_timeout + SILENCE
+    event.listen(engine, "do_connect", connect_within(patience))
     event.listen(engine, "checkin", note_idle)
-    event.listen(engine, "checkout", check_idle(engine.dialect))
+    event.listen(engine, "checkout", check_idle(settings.database_connect_timeout))
     if pgbouncer:
         event.listen(engine, "begin", set_local(parameters))
     log_slow_statements(engine, settings.database_slow_query)
@@ -132,12 +139,20 @@ def connect(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> DBAPIConnection:
-    """Makes of asyncpg's bare OSError the OperationalError that other drivers raise."""
+    """Connects as other drivers do: past hosts that are silent, and failing with OperationalError.
+
+    asyncpg's timeout is one for all hosts together, and most of its refusals are bare exceptions.
+    """
+    dbapi = dialect.loaded_dbapi
+    hosts, ports = kwargs.get("host"), kwargs.get("port", [])
     try:
         return dialect.connect(*args, **kwargs)
-    except OSError as error:
+    except (OSError, InternalClientError, dbapi.InterfaceError) as error:
+        if isinstance(error, TimeoutError) and isinstance(hosts, list) and len(hosts) > 1:
+            others = {"host": hosts[1:], "port": ports[1:]}
+            return connect(dialect, _record, args, kwargs | others)
         reason = str(error) or "timed out"
-        raise dialect.loaded_dbapi.OperationalError(f"cannot connect: {reason}", error) from error
+        raise dbapi.OperationalError(f"cannot connect: {reason}", error) from error
 
 
 def translate_driver_timeout(context: ExceptionContext) -> None:
@@ -159,6 +174,15 @@ def may_be_lost(connection: Any) -> bool:
     """Whether the driver knows that the connection is closed; costs no round trip."""
     closed: bool = connection.driver_connection.is_closed()
     return closed
+
+
+def answers(connection: Any, timeout: float) -> bool:
+    """Whether the server answers on this connection; costs a round trip."""
+    try:
+        connection.run_async(lambda driver: driver.execute("", timeout=timeout))
+    except (OSError, InterfaceError, PostgresError):
+        return False
+    return True
 {% else %}
 def connect_arguments(
     url: URL,
@@ -175,11 +199,10 @@ def connect_arguments(
         **query,
         "connect_timeout": math.ceil(settings.database_connect_timeout),
         "options": " ".join(options),
-        # A server that vanished is noticed: at once by keepalives when idle, else by unsent data.
+        # An idle connection stays known to the firewalls on its way.
         "keepalives_idle": 30,
         "keepalives_interval": 5,
         "keepalives_count": 3,
-        "tcp_user_timeout": round((settings.database_statement_timeout + SILENCE) * 1000),
     }
     if settings.database_pgbouncer:
         # A prepared statement belongs to one server connection, and PgBouncer changes that.
@@ -187,11 +210,63 @@ def connect_arguments(
     return arguments
 
 
-def may_be_lost(connection: Any) -> bool:
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection that takes a server which is silent for `patience` seconds for lost.
+
+    libpq would wait for ever, unless the kernel on the other side is gone too.
+    """
+
+    patience: float | None = None
+
+    def wait(
+        self,
+        gen: PQGen[RV],
+        interval: float = 0.1,
+        timeout: float | None = None,
+    ) -> RV:
+        try:
+            return super().wait(gen, interval, self.patience if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.pgconn.finish()  # the answer may still come, and must not be the next one's
+            raise
+
+
+def connect_within(patience: float) -> Callable[..., DBAPIConnection]:
+    """A listener that makes connections with that patience."""
+
+    def connect(
+        _dialect: Dialect,
+        _record: ConnectionPoolEntry,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> DBAPIConnection:
+        connection = BoundedConnection.connect(*args, **kwargs)
+        connection.patience = patience
+        return cast(DBAPIConnection, connection)
+
+    return connect
+
+
+def may_be_lost(connection: BoundedConnection) -> bool:
     """Whether the server has sent something to an idle connection, such as that it shuts down."""
+    if connection.closed:
+        return True
     with selectors.DefaultSelector() as selector:
         selector.register(connection.fileno(), selectors.EVENT_READ)
         return bool(selector.select(timeout=0))
+
+
+def answers(connection: BoundedConnection, timeout: float) -> bool:
+    """Whether the server answers on this connection; costs a round trip."""
+    patience, autocommit = connection.patience, connection.autocommit
+    try:
+        connection.patience, connection.autocommit = timeout, True
+        connection.execute("")
+        connection.patience, connection.autocommit = patience, autocommit
+    except psycopg.Error:
+        return False
+    return True
 {% endif %}
 
 
@@ -200,22 +275,20 @@ def note_idle(_connection: DBAPIConnection | None, record: ConnectionPoolEntry) 
     record.info["idle_since"] = time.monotonic()
 
 
-def check_idle(dialect: Dialect) -> Callable[..., None]:
+def check_idle(timeout: float) -> Callable[..., None]:
     """A listener that has the whole pool replaced when a connection in it turns out to be lost."""
 
     def check(
-        connection: DBAPIConnection,
+        connection: Any,
         record: ConnectionPoolEntry,
         _proxy: PoolProxiedConnection,
     ) -> None:
         idle_since = record.info.get("idle_since")
         if idle_since is None:
             return  # just connected
-        if may_be_lost(connection) or time.monotonic() - idle_since > PING_AFTER_IDLE:
-            try:
-                dialect.do_ping(connection)
-            except dialect.loaded_dbapi.Error as error:
-                raise InvalidatePoolError from error
+        lost_or_old = may_be_lost(connection) or time.monotonic() - idle_since > PING_AFTER_IDLE
+        if lost_or_old and not answers(connection, timeout):
+            raise InvalidatePoolError
 
     return check
 

@@ -28,18 +28,18 @@ SQLSTATES = {
     "23505": Fault.CONFLICT,
     "23514": Fault.INVALID,
     "23P01": Fault.CONFLICT,
+    "25P03": Fault.UNAVAILABLE,  # the connection was ended by idle_in_transaction_session_timeout
+    "3D000": Fault.UNAVAILABLE,  # the database does not exist
     "40001": Fault.UNAVAILABLE,  # serialization failure, after its retries
     "40P01": Fault.UNAVAILABLE,  # deadlock, after its retries
-    "53300": Fault.UNAVAILABLE,  # too many connections
     "55P03": Fault.UNAVAILABLE,  # lock not available within lock_timeout
     "57014": Fault.TIMED_OUT,  # statement_timeout
-    "57P01": Fault.UNAVAILABLE,  # the server shuts down, or ended this connection
-    "57P02": Fault.UNAVAILABLE,  # the server crashed
-    "57P03": Fault.UNAVAILABLE,  # the server is starting
 }
 CLASSES = {
     "08": Fault.UNAVAILABLE,  # connection
     "28": Fault.UNAVAILABLE,  # authentication
+    "53": Fault.UNAVAILABLE,  # too many connections, disk full, out of memory
+    "57": Fault.UNAVAILABLE,  # the server starts, shuts down, crashed, or ended this connection
 }
 
 

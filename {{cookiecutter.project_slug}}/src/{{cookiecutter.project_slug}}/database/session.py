@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -18,7 +18,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -44,10 +44,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 {% if cookiecutter.engine == "async" %}
 Work = Callable[[AsyncSession], Awaitable[T]]
-Unit = AbstractAsyncContextManager[AsyncSession]
 {% else %}
 Work = Callable[[Session], T]
-Unit = AbstractContextManager[Session]
 {% endif %}
 
 # Seconds for which a replica that could not be reached is left alone.
@@ -158,6 +156,12 @@ class Database:
                     raise
             await asyncio.sleep(pause)
 
+    @property
+    def engines(self) -> list[AsyncEngine]:
+        """All engines, for what instruments them: for writes, reads, the probe and the replica."""
+        engines = [self.engine, self._read_engine, self._probe_engine]
+        return [*engines, self._replica_engine] if self._replica_engine else engines
+
     async def ping(self) -> None:
         """Asks the server, on a connection of its own; raises SQLAlchemyError within seconds."""
         readiness = await self.readiness.check()
@@ -180,7 +184,7 @@ class Database:
     async def dispose(self) -> None:
         """Closes all connections; those in use are closed when they come back."""
         self._own_connections()
-        for engine in self._engines():
+        for engine in self.engines:
             await engine.dispose()
 
     async def __aenter__(self) -> Self:
@@ -202,10 +206,6 @@ class Database:
         connection's transaction ends it.
         """
         return ConnectionDatabase(connection)
-
-    def _engines(self) -> list[AsyncEngine]:
-        engines = [self.engine, self._read_engine, self._probe_engine]
-        return [*engines, self._replica_engine] if self._replica_engine else engines
 
     async def _reaches_replica(self, session: AsyncSession) -> bool:
         try:
@@ -232,7 +232,7 @@ class Database:
         if self._loop is not None:
             if self._pid == pid and not self._loop.is_closed():
                 raise RuntimeError("another event loop uses this Database: make one for each loop")
-            for engine in self._engines():
+            for engine in self.engines:
                 engine.sync_engine.dispose(close=False)
             self.readiness = ReadinessProbe(self._probe)
         self._pid, self._loop = pid, loop
@@ -240,7 +240,7 @@ class Database:
         """Leaves behind connections that another process has opened."""
         if self._pid == os.getpid():
             return
-        for engine in self._engines():
+        for engine in self.engines:
             engine.dispose(close=False)
         self.readiness = ReadinessProbe(self._probe)
         self._pid = os.getpid()

@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from alembic import op
 from alembic.config import Config
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from ..database.faults import Fault, fault_of
+from .operations import patiently
 from .running import Timeouts, give_way
 
 logger = logging.getLogger(__name__)
@@ -40,17 +42,122 @@ class Backfill:
     assignments: str
     key: str = "id"
 
-    def batch(self) -> str:
-        """One statement, one transaction: where the batch ends, its rows, those changed."""
+    def batch(self, after: object) -> str:
+        """One statement: where the next batch ends, its number of rows, and of those changed."""
+        start = "" if after is None else f"WHERE {self.key} > :after"
         return f"""
             WITH batch AS MATERIALIZED (
-                SELECT {self.key} AS key FROM {self.table}
-                WHERE CAST(:after AS text) IS NULL OR {self.key} > :after
+                SELECT {self.key} AS key FROM {self.table} {start}
                 ORDER BY {self.key} LIMIT :size
             ), changed AS (
                 UPDATE {self.table} SET {self.assignments} FROM batch
                 WHERE {self.table}.{self.key} = batch.key AND ({self.pending})
                 RETURNING 1
             )
-            SELECT max(key), count(*), (SELECT count(*) FROM changed) FROM batch
+            SELECT
+                (SELECT key FROM batch ORDER BY key DESC LIMIT 1),
+                (SELECT count(*) FROM batch),
+                (SELECT count(*) FROM changed)
         """
+
+    def run(self, connection: Connection) -> None:
+        """Changes the rows in batches, each committed; may be stopped, and run again, at any time.
+
+        The batches adapt to how long they take. Raises CommandError when a row stays locked.
+        """
+        connection.commit()
+        connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        for statement in TIMEOUTS.sql():
+            connection.execute(text(statement))
+        estimate = text("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:table)")
+        total = connection.scalar(estimate, {"table": self.table}) or 0
+        progress = Progress(self.table, total)
+        after, size = None, FIRST_BATCH
+        while True:
+            started = time.monotonic()
+            batch = partial(
+                connection.execute,
+                text(self.batch(after)),
+                {"after": after, "size": size} if after is not None else {"size": size},
+            )
+            try:
+                end, rows, changed = give_way(batch).one()
+            except DBAPIError as error:
+                if fault_of(error) is not Fault.TIMED_OUT or size == 1:
+                    raise
+                size = max(1, size // 4)
+                continue
+            if rows == 0:
+                break
+            after = end
+            progress.add(rows, changed)
+            seconds = time.monotonic() - started
+            size = max(1, min(2 * size, int(size * TARGET / seconds)))
+            time.sleep(seconds / 4)  # for replicas and autovacuum to keep up
+        progress.report("done")
+
+
+@dataclass
+class Progress:
+    """What has been done, logged every two seconds."""
+
+    table: str
+    total: int
+    rows: int = 0
+    changed: int = 0
+    reported: float = field(default_factory=time.monotonic)
+
+    def add(self, rows: int, changed: int) -> None:
+        """Counts a batch."""
+        self.rows += rows
+        self.changed += changed
+        if time.monotonic() > self.reported + REPORT:
+            self.reported = time.monotonic()
+            # The server's estimate of the total may be old, or missing.
+            known = self.total >= self.rows
+            self.report(f"{self.rows / self.total:.0%}" if known else "under way")
+
+    def report(self, state: str) -> None:
+        """Logs a line."""
+        logger.info("%s: %s, %d rows read, %d changed", self.table, state, self.rows, self.changed)
+
+
+def require_backfilled(revision: str) -> None:
+    """Stops a migration while rows of that earlier revision's backfill are pending.
+
+    Reads the table without keeping anybody from it. Call it first in the migration. SQL that is
+    written instead of run (`--sql`) does not check.
+    """
+    context = op.get_context()
+    assert context.script is not None
+    backfill = _backfill_of(context.script, revision)
+
+    def check() -> None:
+        statement = f"SELECT EXISTS (SELECT FROM {backfill.table} WHERE {backfill.pending})"
+        if op.get_bind().scalar(text(statement)):
+            raise CommandError(f"{backfill.table}: run the backfill of revision {revision} first")
+
+    if not context.as_sql:
+        patiently(check)
+
+
+def backfill(config: Config, revision: str) -> None:
+    """Fill in the data of a revision, in short transactions; may be stopped and run again."""
+    script = ScriptDirectory.from_config(config)
+    work = _backfill_of(script, revision)
+
+    def run(_heads: tuple[str, ...], context: MigrationContext) -> list[Any]:
+        assert context.connection is not None
+        work.run(context.connection)
+        return []
+
+    with EnvironmentContext(config, script, fn=run, dont_mutate=True):
+        script.run_env()
+
+
+def _backfill_of(script: ScriptDirectory, revision: str) -> Backfill:
+    found = script.get_revision(revision)
+    work = getattr(found.module, "backfill", None) if found else None
+    if not isinstance(work, Backfill):
+        raise CommandError(f"Revision {revision} has no backfill = Backfill(…)")
+    return work

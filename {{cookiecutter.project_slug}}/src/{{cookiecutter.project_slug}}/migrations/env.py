@@ -46,7 +46,7 @@ alembic_postgresql_enum.set_configuration(
 
 
 def render_item(kind: str, item: object, autogen_context: AutogenContext) -> str | Literal[False]:
-    """Writes a type of the project as the database's own, so that migrations outlive the project's."""
+    """Writes a type of the project as the database's, so that migrations outlive it."""
     if kind != "type" or not isinstance(item, TypeDecorator):
         return False
     implementation = item.impl_instance
@@ -121,8 +121,17 @@ async def migrate_by(engine: AsyncEngine) -> None:
         await engine.dispose()
 
 
+def migrate_on(given: Engine | Connection) -> None:
+    """Migrates on what a program has given."""
+    if isinstance(given, Connection):
+        migrate(given)
+    else:
+        with given.connect() as connection:
+            migrate(connection)
+
+
 def loop_is_running() -> bool:
-    """Whether asyncio.run() is impossible here."""
+    """Whether asyncio.run() is impossible in this thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -144,11 +153,12 @@ elif given is None:
     asyncio.run(migrate_by(migration_engine()))
 elif isinstance(given, AsyncEngine) and not loop_is_running():
     asyncio.run(migrate_by(given))
-elif isinstance(given, AsyncEngine | Engine):
-    with getattr(given, "sync_engine", given).connect() as connection:
-        migrate(connection)
+elif isinstance(given, AsyncEngine):
+    migrate_on(given.sync_engine)
+elif isinstance(given, AsyncConnection) and given.sync_connection is not None:
+    migrate_on(given.sync_connection)
 else:
-    migrate(given.sync_connection if isinstance(given, AsyncConnection) else given)
+    migrate_on(given)
 {% else %}
 def migrate_by(engine: Engine) -> None:
     """Migrates on a connection of the engine."""

@@ -41,7 +41,7 @@ def create_index_concurrently(
             **options,
         )
 
-    _patiently(create)
+    patiently(create)
 
 
 def drop_index_concurrently(name: str, table: str) -> None:
@@ -53,15 +53,15 @@ def drop_index_concurrently(name: str, table: str) -> None:
     def drop() -> None:
         op.drop_index(op.f(name), table, if_exists=True, postgresql_concurrently=True)
 
-    _patiently(drop)
+    patiently(drop)
 
 
 def create_foreign_key(
     name: str,
     table: str,
     referred_table: str,
-    columns: Sequence[str],
-    referred_columns: Sequence[str],
+    columns: list[str],
+    referred_columns: list[str],
     **options: Any,
 ) -> None:
     """Creates a foreign key, with the options of op.create_foreign_key().
@@ -72,7 +72,7 @@ def create_foreign_key(
     """
 
     def create() -> None:
-        op.drop_constraint(op.f(name), table, if_exists=True)
+        _drop_constraint(name, table)
         op.create_foreign_key(
             op.f(name),
             table,
@@ -83,7 +83,7 @@ def create_foreign_key(
             **options,
         )
 
-    _briefly(create)
+    briefly(create)
     _validate(name, table)
 
 
@@ -96,10 +96,10 @@ def create_check(name: str, table: str, condition: str) -> None:
     """
 
     def create() -> None:
-        op.drop_constraint(op.f(name), table, if_exists=True)
+        _drop_constraint(name, table)
         op.create_check_constraint(op.f(name), table, condition, postgresql_not_valid=True)
 
-    _briefly(create)
+    briefly(create)
     _validate(name, table)
 
 
@@ -112,18 +112,18 @@ def set_not_null(table: str, column: str) -> None:
 
     def forbid() -> None:
         op.alter_column(table, column, nullable=False)
-        op.drop_constraint(op.f(check), table, if_exists=True)
+        _drop_constraint(check, table)
 
     check = "set_not_null"
     create_check(check, table, f"{quoted(column)} IS NOT NULL")
-    _briefly(forbid)
+    briefly(forbid)
 
 
 def allow(*rules: str) -> None:
     """Has squawk accept the next statement, although it breaks the rules of those names."""
     context = op.get_context()
     if context.as_sql:
-        context.impl.static_output(f"-- squawk-ignore {', '.join(rules)}")
+        context.output_buffer.write(f"-- squawk-ignore {', '.join(rules)}\n")
 
 
 def quoted(name: str) -> str:
@@ -131,23 +131,30 @@ def quoted(name: str) -> str:
     return op.get_context().dialect.identifier_preparer.quote(name)
 
 
-def _validate(name: str, table: str) -> None:
-    statement = f"ALTER TABLE {quoted(table)} VALIDATE CONSTRAINT {quoted(name)}"
-    _patiently(lambda: op.execute(statement))
-
-
-def _briefly(work: Callable[[], None]) -> None:
+def briefly(work: Callable[[], object]) -> None:
+    """Does work outside of a transaction, waiting for its locks as shortly as any migration."""
     with op.get_context().autocommit_block():
         give_way(work)
 
 
-def _patiently(work: Callable[[], None]) -> None:
+def patiently(work: Callable[[], object]) -> None:
+    """Does work outside of a transaction that is long, and keeps nobody from writing."""
     with op.get_context().autocommit_block():
         for statement in PATIENT.sql():
             op.execute(statement)
         give_way(work, PATIENT_ATTEMPTS)
         for statement in BRIEF.sql():
             op.execute(statement)
+
+
+def _drop_constraint(name: str, table: str) -> None:
+    allow("ban-drop-constraint")
+    op.drop_constraint(op.f(name), table, if_exists=True)
+
+
+def _validate(name: str, table: str) -> None:
+    statement = f"ALTER TABLE {quoted(table)} VALIDATE CONSTRAINT {quoted(name)}"
+    patiently(lambda: op.execute(statement))
 
 
 def _drop_invalid_index(name: str, table: str) -> None:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic.util import CommandError
 from sqlalchemy import Connection, func, select, text
@@ -17,6 +17,8 @@ from ..database.faults import sqlstate_of
 from ..database.transactions import lock_key
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,8 @@ class Timeouts:
     def sql(self) -> list[str]:
         """The statements that set them for the session."""
         return [
-            f"SET lock_timeout = '{round(self.lock * 1000)}ms'",
-            f"SET statement_timeout = '{round(self.statement * 1000)}ms'",
+            f"SET lock_timeout = '{self.lock:g}s'",
+            f"SET statement_timeout = '{self.statement:g}s'",
         ]
 
 
@@ -88,8 +90,9 @@ def turn(connection: Connection) -> Iterator[None]:
 
 def _holder(connection: Connection) -> str:
     statement = """
-        SELECT format('process %s (%s, %s)', pid, application_name, coalesce(host(client_addr), 'local'))
-        FROM pg_locks JOIN pg_stat_activity USING (pid)
+        SELECT format(
+            'process %s (%s, %s)', pid, application_name, coalesce(host(client_addr), 'local')
+        ) FROM pg_locks JOIN pg_stat_activity USING (pid)
         WHERE locktype = 'advisory' AND granted AND database = (
             SELECT oid FROM pg_database WHERE datname = current_database()
         ) AND classid::bigint << 32 | objid::bigint = :lock
@@ -98,34 +101,26 @@ def _holder(connection: Connection) -> str:
     return f"{holder} migrates this database"
 
 
-def give_way(work: Callable[[], None], attempts: int = ATTEMPTS) -> None:
+def give_way(work: Callable[[], T], attempts: int = ATTEMPTS) -> T:
     """Does work, again after a pause when it did not get a lock in time.
 
     In the pause those who queue behind it go on. After the last attempt, by default some eight
     minutes later, raises CommandError.
     """
-    for attempt in range(1, attempts + 1):
+    attempt = 1
+    while True:
         try:
-            work()
+            return work()
         except DBAPIError as error:
             if sqlstate_of(error) not in GIVE_WAY:
                 raise
+            reason = str(error.orig).splitlines()[0]
             if attempt == attempts:
-                raise CommandError(
-                    f"Gave up after {attempts} attempts, since a lock was never free: {error.orig}\n"
-                    "What was done is kept, and the next run goes on from there.",
-                ) from error
-            pause = random.uniform(0.5, 1) * min(LONGEST_PAUSE, 2 ** (attempt - 1))
-            logger.warning(
-                "%s; trying again in %.1f s (%d of %d)",
-                str(error.orig).splitlines()[0],
-                pause,
-                attempt,
-                attempts,
-            )
-            time.sleep(pause)
-        else:
-            return
+                raise CommandError(f"{reason}; gave up after {attempts} attempts") from error
+        pause = random.uniform(0.5, 1) * min(LONGEST_PAUSE, 2 ** (attempt - 1))
+        logger.warning("%s; trying again in %.1f s (%d of %d)", reason, pause, attempt, attempts)
+        time.sleep(pause)
+        attempt += 1
 
 
 def remaining_steps(plan: Callable[..., Iterable[Any]]) -> Callable[..., Iterator[Any]]:

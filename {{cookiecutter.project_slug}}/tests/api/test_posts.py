@@ -1,0 +1,52 @@
+"""Posts over HTTP."""
+
+{% if cookiecutter.engine == "async" %}
+from httpx2 import AsyncClient
+from sqlalchemy.ext.asyncio import AsyncSession
+{% else %}
+from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
+{% endif %}
+
+from ..factories import make_post, make_user
+
+POST = {"title": "Once", "body": "upon a time"}
+
+
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
+async def test_a_post_is_written_and_read(client: AsyncClient, session: AsyncSession) -> None:
+    author = await make_user(session)
+    created = await client.post(f"/users/{author.id}/posts", json=POST)
+    assert created.status_code == 201
+    post = created.json()
+    assert post | POST | {"author_id": author.id, "version": 1} == post
+    assert (await client.get(created.headers["Location"])).json() == post
+    page = await client.get(f"/users/{author.id}/posts")
+    assert page.json() == {"items": [post], "next": None}
+
+
+async def test_an_unknown_author_is_not_found(client: AsyncClient) -> None:
+    assert (await client.post("/users/1/posts", json=POST)).status_code == 404
+    assert (await client.get("/users/1/posts")).status_code == 404
+
+
+async def test_a_change_needs_the_version_that_was_read(
+    client: AsyncClient,
+    session: AsyncSession,
+) -> None:
+    post = await make_post(session)
+    unversioned = await client.patch(f"/posts/{post.id}", json={"title": "Twice"})
+    assert unversioned.status_code == 422
+    changed = await client.patch(f"/posts/{post.id}", json={"title": "Twice", "version": 1})
+    assert (changed.status_code, changed.json()["version"]) == (200, 2)
+    stale = await client.patch(f"/posts/{post.id}", json={"title": "Thrice", "version": 1})
+    assert (stale.status_code, stale.json()["title"]) == (409, "Conflict")
+    assert (await client.get(f"/posts/{post.id}")).json()["title"] == "Twice"
+
+
+async def test_a_post_is_deleted_once(client: AsyncClient, session: AsyncSession) -> None:
+    post = await make_post(session)
+    assert (await client.delete(f"/posts/{post.id}")).status_code == 204
+    assert (await client.delete(f"/posts/{post.id}")).status_code == 404
+    assert (await client.patch(f"/posts/{post.id}", json={"version": 1})).status_code == 404
+{% endcall %}

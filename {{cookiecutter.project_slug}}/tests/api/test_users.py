@@ -1,0 +1,107 @@
+"""Users over HTTP."""
+
+from typing import Any
+
+import pytest
+{% if cookiecutter.engine == "async" %}
+from httpx2 import AsyncClient
+from sqlalchemy.ext.asyncio import AsyncSession
+{% else %}
+from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
+{% endif %}
+
+from ..factories import make_post, make_user
+
+ANN = {"name": "Ann", "email": "ann@example.com", "age": 30}
+
+
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
+async def test_a_user_is_created_and_read(client: AsyncClient) -> None:
+    created = await client.post("/users", json=ANN)
+    assert created.status_code == 201
+    user = created.json()
+    assert user | ANN == user
+    assert (user["role"], user["is_active"]) == ("member", True)
+    read = await client.get(created.headers["Location"])
+    assert (read.status_code, read.json()) == (200, user)
+
+
+async def test_an_email_address_is_taken_once(client: AsyncClient) -> None:
+    await client.post("/users", json=ANN)
+    again = await client.post("/users", json=ANN)
+    assert again.status_code == 409
+    assert again.headers["Content-Type"] == "application/problem+json"
+    assert again.json() == {
+        "type": "about:blank",
+        "title": "Conflict",
+        "status": 409,
+        "detail": "A user with this e-mail address exists.",
+    }
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+async def test_an_unknown_user_is_not_found(client: AsyncClient, method: str) -> None:
+    answer = await client.request(method, "/users/1", json={} if method == "PATCH" else None)
+    assert (answer.status_code, answer.json()["detail"]) == (404, "There is no user 1.")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", ""),
+        ("name", "a" * 101),
+        ("name", "a\0b"),
+        ("email", "nobody"),
+        ("email", "a\0b@example.com"),
+        ("age", -1),
+        ("age", 2**63),
+        ("role", "king"),
+        ("nickname", "Annie"),
+    ],
+)
+async def test_a_wrong_field_is_named(client: AsyncClient, field: str, value: object) -> None:
+    answer = await client.post("/users", json=ANN | {field: value})
+    assert answer.status_code == 422
+    assert [error["loc"] for error in answer.json()["errors"]] == [["body", field]]
+
+
+async def test_a_change_changes_what_it_names(client: AsyncClient) -> None:
+    user = (await client.post("/users", json=ANN)).json()
+    changed = await client.patch(f"/users/{user['id']}", json={"age": None, "name": "Anna"})
+    assert changed.status_code == 200
+    assert changed.json() == user | {"age": None, "name": "Anna"}
+
+
+async def test_a_required_field_cannot_be_emptied(client: AsyncClient) -> None:
+    user = (await client.post("/users", json=ANN)).json()
+    answer = await client.patch(f"/users/{user['id']}", json={"name": None})
+    assert answer.status_code == 422
+
+
+async def test_a_user_goes_with_the_posts(client: AsyncClient, session: AsyncSession) -> None:
+    post = await make_post(session)
+    deleted = await client.delete(f"/users/{post.author_id}")
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    assert (await client.get(f"/posts/{post.id}")).status_code == 404
+
+
+async def test_the_list_comes_in_pages(client: AsyncClient, session: AsyncSession) -> None:
+    made = [(await make_user(session)).id for _ in range(5)]
+    found: list[int] = []
+    parameters: dict[str, Any] = {"limit": 2}
+    while True:
+        page = (await client.get("/users", params=parameters)).json()
+        found += [user["id"] for user in page["items"]]
+        if page["next"] is None:
+            break
+        parameters["after"] = page["next"]
+    assert found == made[::-1]
+
+
+@pytest.mark.parametrize("parameters", [{"limit": 0}, {"limit": 101}, {"after": "forged"}])
+async def test_a_wrong_page_is_refused(client: AsyncClient, parameters: dict[str, Any]) -> None:
+    answer = await client.get("/users", params=parameters)
+    assert answer.status_code == 422
+    assert answer.headers["Content-Type"] == "application/problem+json"
+{% endcall %}

@@ -1,0 +1,93 @@
+"""The models and the database agree about what rows are."""
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError, InvalidRequestError
+{% if cookiecutter.engine == "async" %}
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.exc import StaleDataError
+{% else %}
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
+{% endif %}
+
+from {{ cookiecutter.project_slug }}.database import Database, Fault, fault_of
+from {{ cookiecutter.project_slug }}.database.faults import constraint_of
+from {{ cookiecutter.project_slug }}.models import Post, Role, User
+
+from .factories import make_post, make_user
+
+
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
+async def test_what_the_server_fills_in_is_there_after_the_flush(session: AsyncSession) -> None:
+    user = await make_user(session)
+    assert (user.is_active, user.role, user.age) == (True, Role.MEMBER, None)
+    assert user.id > 0
+    assert user.created_at == user.updated_at
+    assert user.created_at.tzinfo is not None
+
+
+async def test_the_time_of_an_update_is_there_after_the_flush(committed: Database) -> None:
+    async with committed.transaction() as session:
+        user = await make_user(session)
+    async with committed.transaction() as session:
+        changed = (await session.scalars(select(User).where(User.id == user.id))).one()
+        changed.name = "Ann"
+        await session.flush()
+        assert changed.updated_at > user.updated_at
+        assert changed.created_at == user.created_at
+
+
+async def test_an_unloaded_relationship_fails_loudly(session: AsyncSession) -> None:
+    post = await make_post(session)
+    session.expunge_all()
+    found = (await session.scalars(select(Post).where(Post.id == post.id))).one()
+    with pytest.raises(InvalidRequestError, match="raise"):
+        _ = found.author
+
+
+async def test_posts_go_with_their_author(session: AsyncSession) -> None:
+    user = await make_user(session)
+    await make_post(session, author_id=user.id)
+    await session.delete(user)
+    await session.flush()
+    assert (await session.scalars(select(Post.id))).all() == []
+
+
+async def test_a_role_is_stored_by_its_value(session: AsyncSession) -> None:
+    await make_user(session, role=Role.ADMIN)
+    assert (await session.scalars(text("SELECT role::text FROM users"))).all() == ["admin"]
+
+
+async def test_a_stale_version_is_refused(committed: Database) -> None:
+    async with committed.transaction() as session:
+        post_id = (await make_post(session)).id
+    with pytest.raises(StaleDataError) as failure:
+        async with committed.transaction() as session:
+            post = (await session.scalars(select(Post).where(Post.id == post_id))).one()
+            async with committed.transaction() as rival:
+                theirs = (await rival.scalars(select(Post).where(Post.id == post_id))).one()
+                theirs.title = "Theirs"
+            post.title = "Mine"
+    assert fault_of(failure.value) is Fault.STALE
+
+
+@pytest.mark.parametrize(
+    ("values", "constraint", "fault"),
+    [
+        pytest.param({"email": "taken@example.com"}, "uq_users_email", Fault.CONFLICT, id="unique"),
+        pytest.param({"age": -1}, "ck_users_age", Fault.INVALID, id="check"),
+        pytest.param({"name": None}, None, None, id="not-null"),
+    ],
+)
+async def test_a_constraint_names_itself(
+    session: AsyncSession,
+    values: dict[str, object],
+    constraint: str | None,
+    fault: Fault | None,
+) -> None:
+    await make_user(session, email="taken@example.com")
+    with pytest.raises(IntegrityError) as failure:
+        await make_user(session, **values)
+    assert (constraint_of(failure.value), fault_of(failure.value)) == (constraint, fault)
+{% endcall %}

@@ -1,0 +1,131 @@
+"""Every query gives what its name says, with no query more than it needs."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+{% if cookiecutter.engine == "async" %}
+from sqlalchemy.ext.asyncio import AsyncSession
+{% else %}
+from sqlalchemy.orm import Session
+{% endif %}
+
+from {{ cookiecutter.project_slug }}.models import Role, User
+from {{ cookiecutter.project_slug }}.queries import posts, users
+from {{ cookiecutter.project_slug }}.queries.pagination import InvalidCursorError
+
+from .factories import make_post, make_user
+
+CountQueries = Callable[[], AbstractContextManager[list[str]]]
+
+
+def row(name: str, **values: Any) -> dict[str, Any]:
+    return {"name": name, "email": f"{name.lower()}@example.com", **values}
+
+
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
+async def test_a_user_is_found_by_id_and_by_email(session: AsyncSession) -> None:
+    user = await make_user(session)
+    assert await users.get_user(session, user.id) is user
+    assert await users.get_user_by_email(session, user.email) is user
+    assert await users.get_user(session, user.id + 1) is None
+    assert await users.get_user_by_email(session, "nobody@example.com") is None
+
+
+async def test_conditions_are_met(session: AsyncSession) -> None:
+    adult = await make_user(session, age=18, role=Role.ADMIN)
+    await make_user(session, age=17)
+    await make_user(session, age=40, is_active=False)
+    moderator = await make_user(session, role=Role.MODERATOR)
+    assert await users.find_active_adults(session) == [adult]
+    assert await users.find_staff(session) == [adult, moderator]
+    assert await users.count_active_users(session) == 3
+    assert await users.count_users_by_role(session) == {
+        Role.ADMIN: 1,
+        Role.MODERATOR: 1,
+        Role.MEMBER: 2,
+    }
+
+
+async def test_the_newest_come_first(session: AsyncSession) -> None:
+    made = [await make_user(session) for _ in range(3)]
+    assert await users.newest_users(session, limit=2) == [made[2], made[1]]
+
+
+async def test_pages_are_the_list(session: AsyncSession) -> None:
+    # All of them have the same created_at, the start of the transaction: the id decides.
+    made = [await make_user(session) for _ in range(5)]
+    found: list[User] = []
+    after: str | None = None
+    while True:
+        page = await users.list_users(session, after=after, limit=2)
+        found += page.items
+        after = page.next
+        if after is None:
+            break
+        await make_user(session)  # a new user does not shift the pages that follow
+    assert found == made[::-1]
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "bm9uZQ==", "WzEsIDJd", "W10=", "é"])
+async def test_a_forged_cursor_is_refused(session: AsyncSession, cursor: str) -> None:
+    with pytest.raises(InvalidCursorError):
+        await users.list_users(session, after=cursor, limit=2)
+
+
+async def test_posts_of_a_user_are_listed(session: AsyncSession) -> None:
+    author = await make_user(session)
+    mine = [await make_post(session, author_id=author.id) for _ in range(3)]
+    await make_post(session)
+    page = await posts.list_posts_of(session, author.id, after=None, limit=2)
+    assert page.items == [mine[2], mine[1]]
+    rest = await posts.list_posts_of(session, author.id, after=page.next, limit=2)
+    assert (rest.items, rest.next) == ([mine[0]], None)
+
+
+async def test_posts_are_joined_and_counted(session: AsyncSession) -> None:
+    author, reader = await make_user(session), await make_user(session)
+    post = await make_post(session, author_id=author.id)
+    assert [tuple(each) for each in await posts.users_with_posts(session)] == [(author, post)]
+    assert await users.count_posts_by_user(session) == [(author, 1), (reader, 0)]
+
+
+async def test_relationships_are_loaded_in_a_fixed_number_of_queries(
+    session: AsyncSession,
+    count_queries: CountQueries,
+) -> None:
+    author = await make_user(session)
+    made = [await make_post(session, author_id=author.id) for _ in range(3)]
+    session.expunge_all()
+    with count_queries() as queries:
+        user = await users.get_user_with_posts(session, author.id)
+        assert user is not None
+        assert {post.id for post in user.posts} == {post.id for post in made}
+    assert len(queries) == 2
+    session.expunge_all()
+    with count_queries() as queries:
+        post = await posts.get_post_with_author(session, made[0].id)
+        assert post is not None
+        assert post.author.email == author.email
+    assert len(queries) == 1
+
+
+async def test_many_rows_are_inserted_at_once(
+    session: AsyncSession,
+    count_queries: CountQueries,
+) -> None:
+    with count_queries() as queries:
+        await users.insert_users(session, [row(f"U{number}") for number in range(500)])
+    assert len(queries) == 1
+    assert await users.count_active_users(session) == 500
+    await users.insert_users(session, [])
+
+
+async def test_an_upsert_inserts_and_updates(session: AsyncSession) -> None:
+    ann = await make_user(session, **row("Ann", age=30))
+    found = await users.upsert_users(session, [row("Ann") | {"name": "Anna"}, row("Ben")])
+    assert sorted((user.name, user.age) for user in found) == [("Anna", 30), ("Ben", None)]
+    assert ann.name == "Anna"
+    assert await users.upsert_users(session, []) == []
+{% endcall %}
