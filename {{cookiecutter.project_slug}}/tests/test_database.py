@@ -24,7 +24,11 @@ from sqlalchemy.orm import Session
 from {{ cookiecutter.project_slug }}.database import Database, Fault, fault_of
 from {{ cookiecutter.project_slug }}.database.base import AwareDateTime
 from {{ cookiecutter.project_slug }}.database.faults import sqlstate_of
-from {{ cookiecutter.project_slug }}.database.transactions import IsolationLevel, lock, try_lock
+from {{ cookiecutter.project_slug }}.database.transactions import (
+    IsolationLevel,
+    lock,
+    try_lock,
+)
 from {{ cookiecutter.project_slug }}.settings import Settings
 
 NOWHERE = "postgresql://postgres:secret@127.0.0.1:1/postgres"

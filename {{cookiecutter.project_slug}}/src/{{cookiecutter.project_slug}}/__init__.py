@@ -1,1 +1,1 @@
-"""{{ cookiecutter.project_slug }}: settings, the database layer, models and their queries."""
+"""Settings, the database layer, models and their queries."""
