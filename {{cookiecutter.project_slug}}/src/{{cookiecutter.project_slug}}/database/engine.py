@@ -179,7 +179,7 @@ def may_be_lost(connection: Any) -> bool:
 def answers(connection: Any, timeout: float) -> bool:
     """Whether the server answers on this connection; costs a round trip."""
     try:
-        connection.run_async(lambda driver: driver.execute("", timeout=timeout))
+        connection.run_async(lambda driver: driver.execute("SELECT 1", timeout=timeout))
     except (OSError, InterfaceError, PostgresError):
         return False
     return True
