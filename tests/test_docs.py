@@ -18,8 +18,8 @@ from test_rendered import KINDS
 FOLLOW = str(Path(__file__).with_name("execute_documents.py"))
 # In the order of reading: the first defines the models, where a project starts without them.
 DOCUMENTS = ["queries", "sessions", "transactions", "connection-pooling", "testing"]
-# These change the schema: each is followed in a project of its own.
-ALONE = ["docs/migrations.md", "README.md"]
+# This one changes the schema: it is followed in a project of its own.
+MIGRATIONS = "docs/migrations.md"
 
 
 def follow(project: BakedProject, *documents: str) -> str:
@@ -38,7 +38,7 @@ def test_every_block_of_the_documents_works(
     documents = [f"docs/{name}.md" for name in DOCUMENTS]
     assert {path.name for path in project.path.glob("docs/*.md")} == {
         *(f"{name}.md" for name in DOCUMENTS),
-        *(Path(name).name for name in ALONE if name.startswith("docs/")),
+        Path(MIGRATIONS).name,
     }
     before = {path: text for path, text in tree(project.package).items() if path.endswith(".py")}
     done = follow(project, *documents)
@@ -48,14 +48,11 @@ def test_every_block_of_the_documents_works(
         assert {path: after[path] for path in before} == before
 
 
-@pytest.mark.parametrize("document", ALONE)
 @pytest.mark.parametrize("answers", KINDS)
-def test_every_block_that_changes_the_schema_works(
-    bake: Callable[..., BakedProject],
-    answers: dict[str, Any],
-    document: str,
+def test_every_block_about_migrations_works(
+    bake: Callable[..., BakedProject], answers: dict[str, Any]
 ) -> None:
-    follow(bake(**answers), document)
+    follow(bake(**answers), MIGRATIONS)
 
 
 @pytest.mark.parametrize(
