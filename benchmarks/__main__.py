@@ -1,14 +1,13 @@
-"""The command: measures the candidates in one interleaved run, and writes the table and the plot."""
+"""Measures all candidates in one interleaved run, and writes the table and the plot."""
 
 import argparse
-import contextlib
 import os
 import sys
 import tempfile
 from pathlib import Path
 
 from . import generation, report
-from .measurement import CANDIDATES, measure
+from .measurement import measure
 from .services import OTHER_CORES
 
 RESULTS = Path(__file__).parent

@@ -1,4 +1,4 @@
-"""A load client: keep-alive connections that each send the next request when the last is answered."""
+"""A load client: connections that each send the next request when the last is answered."""
 
 import asyncio
 import itertools

@@ -22,10 +22,11 @@ ENDPOINTS = {
     "list of 20": ["/users"],
 }
 SEED = "seed pattern"
+SEED_AGAIN = "seed pattern again (the noise)"
 RENDERED = {"rendered, async": "async", "rendered, sync": "sync"}
 HAND_WRITTEN = {
     SEED: "seed_pattern",
-    "seed pattern again (the noise)": "seed_pattern",
+    SEED_AGAIN: "seed_pattern",
     "FastAPI and asyncpg by hand": "raw_asyncpg",
 }
 
@@ -76,10 +77,12 @@ async def fill(url: str) -> None:
 
 
 def compare_answers(services: dict[str, Service]) -> None:
-    """Raises AssertionError unless all candidates answer with the same JSON."""
+    """Raises ValueError unless all candidates answer with the same JSON."""
     for paths in ENDPOINTS.values():
-        answers = {name: json.loads(service.get(paths[0])) for name, service in services.items()}
-        assert all(answer == answers[SEED] for answer in answers.values()), answers
+        expected = json.loads(services[SEED].get(paths[0]))
+        for name, service in services.items():
+            if (answer := json.loads(service.get(paths[0]))) != expected:
+                raise ValueError(f"{name} answers {answer}, not {expected}")
 
 
 def in_turns(services: dict[str, Service], rounds: int, seconds: float) -> Costs:

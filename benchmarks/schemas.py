@@ -1,4 +1,4 @@
-"""The answers of the candidates that are not rendered; the rendered services answer the same JSON."""
+"""The answers of the hand-written candidates: the same JSON as that of the rendered services."""
 
 from datetime import datetime
 

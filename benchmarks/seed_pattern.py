@@ -1,4 +1,4 @@
-"""The pattern that this template replaces: a session yielded by a dependency, the ORM's object returned."""
+"""What this template replaces: a dependency yields a session, the handler returns the object."""
 
 import base64
 import json
@@ -31,9 +31,7 @@ class User(Base):
     is_active: Mapped[bool] = mapped_column(default=True)
     role: Mapped[str]
     age: Mapped[int | None]
-    created_at: Mapped[datetime] = mapped_column(
-        DateTime(timezone=True), server_default=func.now()
-    )
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.now(), onupdate=func.now()
     )

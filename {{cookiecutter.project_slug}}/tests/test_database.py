@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 {% endif %}
 
-from {{ cookiecutter.project_slug }}.database import Database, Fault, fault_of
+from {{ cookiecutter.project_slug }}.database import Database, Fault, engine, fault_of
 from {{ cookiecutter.project_slug }}.database.base import AwareDateTime
 from {{ cookiecutter.project_slug }}.database.faults import sqlstate_of
 from {{ cookiecutter.project_slug }}.database.transactions import (
@@ -187,6 +187,19 @@ async def test_the_server_knows_the_timeouts(database_url: str) -> None:
         for unit in (database.transaction, database.read_only):
             async with unit() as session:
                 assert (await session.execute(shown)).scalars().all() == ["1500", "250", "7000"]
+
+
+async def test_a_connection_that_was_idle_is_asked_and_used_again(
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "PING_AFTER_IDLE", -1.0)
+    pid = text("SELECT pg_backend_pid()")
+    async with Database(Settings(database_url=database_url)) as database:
+        async with database.read_only() as session:
+            first = (await session.execute(pid)).scalar_one()
+        async with database.read_only() as session:
+            assert (await session.execute(pid)).scalar_one() == first
 
 
 async def test_a_statement_that_takes_too_long_is_ended(database_url: str) -> None:

@@ -39,6 +39,8 @@ def create_app(database: Database | None = None) -> FastAPI:
             # What is loaded by now lives as long as the process: not to be searched for garbage.
             gc.collect()
             gc.freeze()
+            # A page of a list makes some thousand objects, and leaves no cycles.
+            gc.set_threshold(50_000, 50, 50)
             yield
 
     app = Service(title="{{ cookiecutter.project_slug }}", lifespan=lifespan)

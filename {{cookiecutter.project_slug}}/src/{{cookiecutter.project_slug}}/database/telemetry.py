@@ -4,36 +4,32 @@ import logging
 import time
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Engine, event
 from sqlalchemy.engine.interfaces import DBAPICursor, ExecutionContext
 
 logger = logging.getLogger(__name__)
 
 
 def log_slow_statements(engine: Engine, threshold: float) -> None:
-    """Logs the statements that take longer than `threshold` seconds, without their parameters."""
+    """Logs the statements that take longer than `threshold` seconds, without their parameters.
 
-    def start(
-        connection: Connection,
-        _cursor: DBAPICursor,
-        _statement: str,
-        _parameters: Any,
-        _context: ExecutionContext | None,
-        _executemany: bool,
-    ) -> None:
-        connection.info["statement_started"] = time.perf_counter()
+    Those that fail are logged too, such as one that ran into statement_timeout.
+    """
 
-    def finish(
-        connection: Connection,
-        _cursor: DBAPICursor,
+    def execute(
+        cursor: DBAPICursor,
         statement: str,
-        _parameters: Any,
-        _context: ExecutionContext | None,
-        _executemany: bool,
-    ) -> None:
-        seconds = time.perf_counter() - connection.info["statement_started"]
-        if seconds > threshold:
-            logger.warning("slow statement, %.3f s: %s", seconds, statement)
+        parameters: Any,
+        context: ExecutionContext | None,
+    ) -> bool:
+        started = time.perf_counter()
+        try:
+            engine.dialect.do_execute(cursor, statement, parameters, context)
+        finally:
+            seconds = time.perf_counter() - started
+            if seconds > threshold:
+                logger.warning("slow statement, %.3f s: %s", seconds, statement)
+        return True  # it has been executed
 
-    event.listen(engine, "before_cursor_execute", start)
-    event.listen(engine, "after_cursor_execute", finish)
+    # The dialect's own event; those of the engine cost a read by id a tenth of its speed.
+    event.listen(engine, "do_execute", execute)

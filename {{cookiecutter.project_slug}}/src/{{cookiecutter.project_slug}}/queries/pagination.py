@@ -3,12 +3,12 @@
 import binascii
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Select, tuple_
+from sqlalchemy import Integer, Select, bindparam, tuple_
 {% if cookiecutter.engine == "async" %}
 from sqlalchemy.ext.asyncio import AsyncSession
 {% else %}
@@ -33,25 +33,43 @@ class Page(Generic[Item]):
 
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
-async def fetch_page(
-    session: AsyncSession,
-    statement: Select[Item],
-    entity: type[Item],
-    *,
-    after: str | None,
-    limit: int,
-) -> Page[Item]:
-    """The items of the statement that follow the cursor, newest first.
+class Pages(Generic[Item]):
+    """The pages of a list, newest first; make one per list, since building statements takes time.
 
-    Wants an index that ends with `created_at, id`. Raises InvalidCursorError.
+    Wants an index that ends with `created_at, id`.
     """
-    statement = statement.order_by(entity.created_at.desc(), entity.id.desc()).limit(limit + 1)
-    if after is not None:
-        statement = statement.where(tuple_(entity.created_at, entity.id) < decode_cursor(after))
-    result = await session.scalars(statement)
-    found = result.all()
-    items = found[:limit]
-    return Page(items, encode_cursor(items[-1]) if len(found) > limit else None)
+
+    def __init__(self, statement: Select[Item], entity: type[Item]) -> None:
+        position = tuple_(
+            bindparam("after_created_at", type_=entity.created_at.type),
+            bindparam("after_id", type_=entity.id.type),
+        )
+        self._first = statement.order_by(entity.created_at.desc(), entity.id.desc()).limit(
+            bindparam("limit", type_=Integer),
+        )
+        self._following = self._first.where(tuple_(entity.created_at, entity.id) < position)
+
+    async def fetch(
+        self,
+        session: AsyncSession,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        after: str | None,
+        limit: int,
+    ) -> Page[Item]:
+        """The items that follow the cursor; raises InvalidCursorError.
+
+        The parameters are those of the list's own statement.
+        """
+        values = {**(parameters or {}), "limit": limit + 1}
+        statement = self._first
+        if after is not None:
+            statement = self._following
+            values["after_created_at"], values["after_id"] = decode_cursor(after)
+        result = await session.scalars(statement, values)
+        found = result.all()
+        items = found[:limit]
+        return Page(items, encode_cursor(items[-1]) if len(found) > limit else None)
 {% endcall %}
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, bindparam, select
 {% if cookiecutter.engine == "async" %}
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
@@ -12,12 +12,15 @@ from sqlalchemy.orm import Session, joinedload
 from sqlalchemy.orm.exc import StaleDataError
 
 from ..models import Post, User
-from .pagination import Page, fetch_page
+from .pagination import Page, Pages
+
+POST_BY_ID = select(Post).where(Post.id == bindparam("post_id"))
+POSTS_OF = Pages(select(Post).where(Post.author_id == bindparam("author_id")), Post)
 
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 async def get_post(session: AsyncSession, post_id: int) -> Post | None:
-    result = await session.execute(select(Post).where(Post.id == post_id))
+    result = await session.execute(POST_BY_ID, {"post_id": post_id})
     return result.scalar_one_or_none()
 
 
@@ -36,8 +39,7 @@ async def list_posts_of(
     limit: int,
 ) -> Page[Post]:
     """A page of the user's posts, newest first; raises InvalidCursorError."""
-    statement = select(Post).where(Post.author_id == author_id)
-    return await fetch_page(session, statement, Post, after=after, limit=limit)
+    return await POSTS_OF.fetch(session, {"author_id": author_id}, after=after, limit=limit)
 
 
 async def users_with_posts(session: AsyncSession) -> Sequence[Row[User, Post]]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, func, insert, or_, select
+from sqlalchemy import and_, bindparam, func, insert, or_, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 {% if cookiecutter.engine == "async" %}
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,14 +13,18 @@ from sqlalchemy.orm import Session, selectinload
 {% endif %}
 
 from ..models import Post, Role, User
-from .pagination import Page, fetch_page
+from .pagination import Page, Pages
 
 ADULT_AGE = 18
+
+# What most requests wait for is built once: to build it takes as long as to load the user.
+USER_BY_ID = select(User).where(User.id == bindparam("user_id"))
+USERS = Pages(select(User), User)
 
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 async def get_user(session: AsyncSession, user_id: int) -> User | None:
-    result = await session.execute(select(User).where(User.id == user_id))
+    result = await session.execute(USER_BY_ID, {"user_id": user_id})
     return result.scalar_one_or_none()
 
 
@@ -38,7 +42,7 @@ async def get_user_with_posts(session: AsyncSession, user_id: int) -> User | Non
 
 async def list_users(session: AsyncSession, *, after: str | None, limit: int) -> Page[User]:
     """A page, newest first; raises InvalidCursorError."""
-    return await fetch_page(session, select(User), User, after=after, limit=limit)
+    return await USERS.fetch(session, after=after, limit=limit)
 
 
 async def newest_users(session: AsyncSession, limit: int = 10) -> Sequence[User]:
