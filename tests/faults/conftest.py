@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib
+import os
 import sys
 import threading
 import time
@@ -22,6 +23,9 @@ from .blocking import Loop, blocking
 from .servers import PgBouncer, PostgreSQL, Service, find_binaries
 
 TEMPLATE = Path(__file__).parents[2]
+# The long forms, about 6 minutes, whose figures are printed:
+#   LONG_FAULTS=1 pytest tests/faults -n0 -s -k "200_clients or restart_under or transfers"
+LONG = "LONG_FAULTS" in os.environ
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,13 @@ class Project:
         return fault.name if fault else None
 
 
+Render = Callable[[str], Project]
+Connect = Callable[..., Any]
+Serve = Callable[..., Service]
+
+
 @pytest.fixture(scope="session")
-def render(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Project]:
+def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
     """Makes the project of an engine, once."""
 
     @functools.cache
@@ -63,12 +72,12 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Project]
 
 
 @pytest.fixture(params=["async", "sync"])
-def project(request: pytest.FixtureRequest, render: Callable[[str], Project]) -> Project:
+def project(request: pytest.FixtureRequest, render: Render) -> Project:
     return render(request.param)
 
 
 @pytest.fixture(scope="session")
-def shared_server(render: Callable[[str], Project]) -> Iterator[PostgreSQL]:
+def shared_server(render: Render) -> Iterator[PostgreSQL]:
     server = PostgreSQL()
     server.start()
     project = render("sync")
@@ -102,7 +111,7 @@ def backends(server: PostgreSQL, condition: str = "true") -> list[int]:
     """PIDs of the server's connections from the layer under test."""
     query = "SELECT pid FROM pg_stat_activity WHERE application_name ~ '^faulty' AND "
     with administer(server) as connection:
-        return [pid for (pid,) in connection.execute(query + condition)]  # type: ignore[arg-type]  # no literal
+        return [pid for (pid,) in connection.execute(query + condition)]
 
 
 @pytest.fixture
@@ -113,7 +122,7 @@ def loop() -> Iterator[Any]:
 
 
 @pytest.fixture
-def connect(project: Project, server: PostgreSQL, loop: Any) -> Iterator[Callable[..., Any]]:
+def connect(project: Project, server: PostgreSQL, loop: Any) -> Iterator[Connect]:
     """Makes a Database, of `server` if no URL is given, with these settings."""
     with contextlib.ExitStack() as stack:
 
@@ -127,7 +136,7 @@ def connect(project: Project, server: PostgreSQL, loop: Any) -> Iterator[Callabl
 
 
 @pytest.fixture
-def serve(project: Project, server: PostgreSQL) -> Iterator[Callable[..., Service]]:
+def serve(project: Project, server: PostgreSQL) -> Iterator[Serve]:
     """Starts the service, on `server` if no URL is given, with these settings."""
     with contextlib.ExitStack() as stack:
 
@@ -141,7 +150,7 @@ def serve(project: Project, server: PostgreSQL) -> Iterator[Callable[..., Servic
 
 
 @pytest.fixture(scope="session")
-def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+def tls_server() -> Iterator[PostgreSQL]:
     if find_binaries(tls=True) is None:
         pytest.skip("needs a PostgreSQL with TLS: apt-get install postgresql")
     server = PostgreSQL(tls=True)

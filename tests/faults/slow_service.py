@@ -5,11 +5,11 @@ import inspect
 import os
 from typing import Any
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 from sqlalchemy import text
 
-app = importlib.import_module(f"{os.environ['PACKAGE']}.api.app").app
+app: FastAPI = importlib.import_module(f"{os.environ['PACKAGE']}.api.app").app
 SLEEP = text("SELECT pg_sleep(:seconds)")
 Database = importlib.import_module(f"{os.environ['PACKAGE']}.database").Database
 
@@ -38,17 +38,17 @@ if inspect.iscoroutinefunction(Database.ping):
 else:
 
     @app.get("/slow-read")
-    def slow_read(request: Request, seconds: float = 0.1) -> None:
+    def slow_read_in_a_thread(request: Request, seconds: float = 0.1) -> None:
         with request.app.state.database.read_only() as session:
             session.execute(SLEEP, {"seconds": seconds})
 
     @app.post("/slow-write")
-    def slow_write(request: Request, seconds: float = 0.1) -> None:
+    def slow_write_in_a_thread(request: Request, seconds: float = 0.1) -> None:
         with request.app.state.database.transaction() as session:
             session.execute(SLEEP, {"seconds": seconds})
 
     @app.get("/late-stream")
-    def late_stream(request: Request) -> StreamingResponse:
+    def late_stream_in_a_thread(request: Request) -> StreamingResponse:
         with request.app.state.database.read_only() as session:
 
             def lines() -> Any:

@@ -4,25 +4,28 @@ import logging
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from .conftest import administer, backends, eventually
-from .servers import PASSWORD, free_port
+from .conftest import Connect, Project, administer, backends, eventually
+from .servers import PASSWORD, PostgreSQL, free_port
 
 QUESTION = text("SELECT inet_server_port(), current_setting('application_name')")
 
 
-def ask(database):
+def ask(database: Any) -> Any:
     with database.read_only() as session:
         return tuple(session.execute(QUESTION).one())
 
 
 @pytest.mark.parametrize("case", ["password", "host", "port", "database"])
-def test_a_connection_that_cannot_be_had_is_unavailable(project, server, connect, case) -> None:
+def test_a_connection_that_cannot_be_had_is_unavailable(
+    project: Project, server: PostgreSQL, connect: Connect, case: str
+) -> None:
     url = {
         "password": server.url(password="s3cret"),
         "host": server.url().replace("127.0.0.1", "no-such-host.invalid"),
@@ -36,7 +39,9 @@ def test_a_connection_that_cannot_be_had_is_unavailable(project, server, connect
         assert project.fault_of(caught.value) == "UNAVAILABLE"
 
 
-def test_too_many_connections_are_unavailable(project, server, connect) -> None:
+def test_too_many_connections_are_unavailable(
+    project: Project, server: PostgreSQL, connect: Connect
+) -> None:
     with administer(server) as connection:
         connection.execute("DROP ROLE IF EXISTS narrow")
         connection.execute("CREATE ROLE narrow LOGIN CONNECTION LIMIT 1 PASSWORD 'narrow'")
@@ -49,7 +54,12 @@ def test_too_many_connections_are_unavailable(project, server, connect) -> None:
     assert ask(database)[0] == server.port
 
 
-def test_secrets_are_masked(project, server, connect, caplog) -> None:
+def test_secrets_are_masked(
+    project: Project,
+    server: PostgreSQL,
+    connect: Connect,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.DEBUG)
     settings = project.settings(server.url())
     shown = [repr(settings), str(settings), repr(settings.database_url)]
@@ -57,7 +67,7 @@ def test_secrets_are_masked(project, server, connect, caplog) -> None:
     shown += [repr(database.engine), repr(database.settings)]
     with pytest.raises(SQLAlchemyError) as caught:
         ask(database)
-    error = caught.value
+    error: BaseException | None = caught.value
     while error is not None:
         shown += [str(error), repr(error)]
         error = error.__cause__
@@ -66,23 +76,27 @@ def test_secrets_are_masked(project, server, connect, caplog) -> None:
         assert not [each for each in shown if secret in each]
 
 
-def test_settings_come_from_files(project, server, connect, tmp_path: Path) -> None:
+def test_settings_come_from_files(
+    project: Project, server: PostgreSQL, connect: Connect, tmp_path: Path
+) -> None:
     (tmp_path / "database_url").write_text(server.url() + "\n")
     settings = project.module("settings").Settings(_secrets_dir=tmp_path)
     assert ask(connect(settings.database_url))[0] == server.port
 
 
-def test_the_application_is_known_to_the_server(project, server, connect) -> None:
+def test_the_application_is_known_to_the_server(
+    project: Project, server: PostgreSQL, connect: Connect
+) -> None:
     assert ask(connect())[1] == project.path.name
     assert ask(connect(server.url(query="?application_name=reports")))[1] == "reports"
 
 
-def test_the_first_host_that_answers_is_used(server, connect) -> None:
+def test_the_first_host_that_answers_is_used(server: PostgreSQL, connect: Connect) -> None:
     hosts = f"127.0.0.1:{free_port()},127.0.0.1:{server.port}"
     assert ask(connect(server.url().replace(f"127.0.0.1:{server.port}", hosts)))[0] == server.port
 
 
-def test_a_host_that_is_silent_does_not_hide_the_next(server, connect) -> None:
+def test_a_host_that_is_silent_does_not_hide_the_next(server: PostgreSQL, connect: Connect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hosts = f"127.0.0.1:{silent.getsockname()[1]},127.0.0.1:{server.port}"
         url = server.url().replace(f"127.0.0.1:{server.port}", hosts)
@@ -90,7 +104,7 @@ def test_a_host_that_is_silent_does_not_hide_the_next(server, connect) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["postgres://", "postgresql+psycopg2://"])
-def test_a_url_of_a_provider_connects(server, connect, scheme: str) -> None:
+def test_a_url_of_a_provider_connects(server: PostgreSQL, connect: Connect, scheme: str) -> None:
     query = "?sslmode=prefer&channel_binding=prefer&connect_timeout=10"
     url = server.url(query=query).replace("postgresql://", scheme)
     assert ask(connect(url))[0] == server.port
@@ -106,7 +120,9 @@ def test_a_url_of_a_provider_connects(server, connect, scheme: str) -> None:
         ("verify-full", False),
     ],
 )
-def test_tls_without_the_root_certificate(project, tls_server, connect, mode, works) -> None:
+def test_tls_without_the_root_certificate(
+    project: Project, tls_server: PostgreSQL, connect: Connect, mode: str, works: bool
+) -> None:
     database = connect(tls_server.url(query=f"?sslmode={mode}"))
     encrypted = text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
     if works:
@@ -120,12 +136,14 @@ def test_tls_without_the_root_certificate(project, tls_server, connect, mode, wo
 
 
 @pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
-def test_tls_with_the_root_certificate(tls_server, connect, mode: str) -> None:
+def test_tls_with_the_root_certificate(tls_server: PostgreSQL, connect: Connect, mode: str) -> None:
     query = f"?sslmode={mode}&sslrootcert={tls_server.root_certificate}"
     assert ask(connect(tls_server.url(query=query)))[0] == tls_server.port
 
 
-def test_tls_of_another_host_is_refused(project, tls_server, connect) -> None:
+def test_tls_of_another_host_is_refused(
+    project: Project, tls_server: PostgreSQL, connect: Connect
+) -> None:
     query = f"?sslmode=verify-full&sslrootcert={tls_server.root_certificate}"
     other = tls_server.url(query=query).replace("127.0.0.1", "127.0.0.2")
     with pytest.raises(SQLAlchemyError) as caught:
@@ -134,14 +152,18 @@ def test_tls_of_another_host_is_refused(project, tls_server, connect) -> None:
 
 
 @pytest.mark.parametrize("mode", ["require", "verify-full"])
-def test_tls_is_never_given_up(server, project, connect, mode: str) -> None:
+def test_tls_is_never_given_up(
+    server: PostgreSQL, project: Project, connect: Connect, mode: str
+) -> None:
     """A server without TLS is refused where TLS is asked for."""
     with pytest.raises(SQLAlchemyError) as caught:
         ask(connect(server.url(query=f"?sslmode={mode}")))
     assert project.fault_of(caught.value) == "UNAVAILABLE"
 
 
-def test_a_silent_server_is_given_up_within_the_connect_timeout(project, server, connect) -> None:
+def test_a_silent_server_is_given_up_within_the_connect_timeout(
+    project: Project, server: PostgreSQL, connect: Connect
+) -> None:
     database = connect(connect_timeout=1.0)
     with server.frozen():
         begun = time.monotonic()

@@ -1,7 +1,5 @@
 """A server that restarts, dies or freezes: bounded waits, 503, and recovery with no restart."""
 
-import os
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,11 +8,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from .conftest import administer, backends, eventually, together
+from .conftest import LONG, Connect, Project, Serve, administer, backends, eventually, together
 from .load import Answer, count, load
 from .servers import PostgreSQL
 
-RESTARTS = 3 if os.environ.get("LONG_FAULTS") else 1
+RESTARTS = 3 if LONG else 1
 USER = {"name": "Ada", "email": "ada@example.com"}
 
 # COMMIT is when a deferred trigger runs; this one ends the server's side of the connection.
@@ -31,7 +29,9 @@ ALTER TABLE users ADD CONSTRAINT uq_users_email UNIQUE (email) DEFERRABLE INITIA
 
 
 @pytest.mark.parametrize("path", ["/users", "/slow-write?seconds=0.01"])
-def test_a_restart_under_load_costs_only_the_time_it_takes(server, serve, path) -> None:
+def test_a_restart_under_load_costs_only_the_time_it_takes(
+    server: PostgreSQL, serve: Serve, path: str
+) -> None:
     """Nothing but 503 while it is down, nothing but 200 once it is ready; 3 times if long."""
     service = serve()
     down: list[tuple[float, float]] = []
@@ -61,7 +61,7 @@ def test_a_restart_under_load_costs_only_the_time_it_takes(server, serve, path) 
     eventually(lambda: not backends(server, "state LIKE 'idle in transaction%'"))
 
 
-def test_while_the_server_is_down_every_answer_is_503(server, serve) -> None:
+def test_while_the_server_is_down_every_answer_is_503(server: PostgreSQL, serve: Serve) -> None:
     service = serve()
     with httpx2.Client(base_url=service.base_url) as client:
         assert client.get("/users").status_code == 200
@@ -84,7 +84,9 @@ def test_while_the_server_is_down_every_answer_is_503(server, serve) -> None:
         assert client.get("/readyz").status_code == 200
 
 
-def test_idle_connections_that_were_ended_are_replaced(server, connect) -> None:
+def test_idle_connections_that_were_ended_are_replaced(
+    server: PostgreSQL, connect: Connect
+) -> None:
     """Every pooled connection is dead; no unit of work notices."""
     database = connect()
     ask = text("SELECT pg_sleep(0.2)")
@@ -105,23 +107,30 @@ def test_idle_connections_that_were_ended_are_replaced(server, connect) -> None:
         time.sleep(0.1)  # for the loop to hear of it
         together(5, read)
         together(5, write)
-    pids = ", ".join(map(str, backends(server)))
     with administer(server) as connection:
-        connection.execute(f"SELECT pg_terminate_backend(pid) FROM unnest('{{{pids}}}'::int[]) pid")
+        for pid in backends(server):
+            connection.execute("SELECT pg_terminate_backend(%s)", [pid])
     time.sleep(0.1)
     together(5, read)
     together(5, write)
 
 
-def test_a_backend_that_dies_takes_only_its_own_unit(project, server, connect) -> None:
+def test_a_backend_that_dies_takes_only_its_own_unit(
+    project: Project, server: PostgreSQL, connect: Connect
+) -> None:
     database = connect()
-    with pytest.raises(SQLAlchemyError) as caught, database.transaction() as session:
-        pid = session.scalar(text("SELECT pg_backend_pid()"))
-        session.execute(text("UPDATE accounts SET amount = 0"))
-        with administer(server) as connection:
-            connection.execute(f"SELECT pg_terminate_backend({pid})")
-        eventually(lambda: pid not in backends(server))
-        session.execute(text("SELECT 1"))
+
+    def update_and_die() -> None:
+        with database.transaction() as session:
+            pid = session.scalar(text("SELECT pg_backend_pid()"))
+            session.execute(text("UPDATE accounts SET amount = 0"))
+            with administer(server) as connection:
+                connection.execute("SELECT pg_terminate_backend(%s)", [pid])
+            eventually(lambda: pid not in backends(server))
+            session.execute(text("SELECT 1"))
+
+    with pytest.raises(SQLAlchemyError) as caught:
+        update_and_die()
     assert project.fault_of(caught.value) == "UNAVAILABLE"
     assert not project.module("database.transactions").is_retryable(caught.value)
     with database.read_only() as session:
@@ -129,17 +138,26 @@ def test_a_backend_that_dies_takes_only_its_own_unit(project, server, connect) -
     assert database.pool_status()["write"].checked_out == 0
 
 
-def test_a_session_ended_for_idling_is_unavailable(project, server, connect) -> None:
+def test_a_session_ended_for_idling_is_unavailable(
+    project: Project, server: PostgreSQL, connect: Connect
+) -> None:
     database = connect(idle_in_transaction_timeout=0.2)
-    with pytest.raises(SQLAlchemyError) as caught, database.transaction() as session:
-        session.execute(text("SELECT 1"))
-        time.sleep(0.6)
-        session.execute(text("SELECT 1"))
+
+    def idle() -> None:
+        with database.transaction() as session:
+            session.execute(text("SELECT 1"))
+            time.sleep(0.6)
+            session.execute(text("SELECT 1"))
+
+    with pytest.raises(SQLAlchemyError) as caught:
+        idle()
     assert project.fault_of(caught.value) == "UNAVAILABLE"
     assert database.pool_status()["write"].checked_out == 0
 
 
-def test_a_connection_lost_during_commit_is_not_answered_200(server, serve) -> None:
+def test_a_connection_lost_during_commit_is_not_answered_200(
+    server: PostgreSQL, serve: Serve
+) -> None:
     service = serve()
     with administer(server) as connection:
         connection.execute(DIE_AT_COMMIT)
@@ -153,7 +171,7 @@ def test_a_connection_lost_during_commit_is_not_answered_200(server, serve) -> N
     assert httpx2.post(service.base_url + "/users", json=USER).status_code == 201
 
 
-def test_a_violation_found_at_commit_is_a_conflict(server, serve) -> None:
+def test_a_violation_found_at_commit_is_a_conflict(server: PostgreSQL, serve: Serve) -> None:
     """The commit precedes the response: with a deferred constraint it is where the unit fails."""
     service = serve()
     with administer(server) as connection:
@@ -166,7 +184,12 @@ def test_a_violation_found_at_commit_is_a_conflict(server, serve) -> None:
     assert answers[1].json()["detail"] == "A user with this e-mail address exists."
 
 
-def test_a_statement_on_a_frozen_server_ends(project, server, connect, monkeypatch) -> None:
+def test_a_statement_on_a_frozen_server_ends(
+    project: Project,
+    server: PostgreSQL,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """statement_timeout cannot help: who would enforce it does not run."""
     monkeypatch.setattr(project.module("database.engine"), "SILENCE", 0.5)
     database = connect(statement_timeout=0.5, connect_timeout=1.0)
@@ -185,7 +208,10 @@ def test_a_statement_on_a_frozen_server_ends(project, server, connect, monkeypat
 
 
 def test_an_idle_connection_to_a_frozen_server_is_given_up(
-    project, server, connect, monkeypatch
+    project: Project,
+    server: PostgreSQL,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As after a failover behind the same address: nothing says that the connection is dead."""
     monkeypatch.setattr(project.module("database.engine"), "PING_AFTER_IDLE", 0.0)
@@ -201,7 +227,9 @@ def test_an_idle_connection_to_a_frozen_server_is_given_up(
     assert not [pool for pool in database.pool_status().values() if pool.checked_out]
 
 
-def test_probes_of_a_frozen_server_are_bounded_and_recover(server, serve) -> None:
+def test_probes_of_a_frozen_server_are_bounded_and_recover(
+    server: PostgreSQL, serve: Serve
+) -> None:
     service = serve()
     with httpx2.Client(base_url=service.base_url) as client:
         assert client.get("/readyz").status_code == 200
@@ -212,3 +240,20 @@ def test_probes_of_a_frozen_server_are_bounded_and_recover(server, serve) -> Non
                 assert time.monotonic() - begun < 2
                 assert client.get("/livez").status_code == 200
         eventually(lambda: client.get("/readyz").status_code == 200)
+
+
+def test_an_idle_connection_that_works_is_kept(
+    project: Project,
+    server: PostgreSQL,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(project.module("database.engine"), "PING_AFTER_IDLE", 0.0)
+    database = connect()
+    pid = text("SELECT pg_backend_pid()")
+    for unit in (database.transaction, database.read_only):
+        pids = set()
+        for _ in range(3):
+            with unit() as session:
+                pids.add(session.scalar(pid))
+        assert len(pids) == 1

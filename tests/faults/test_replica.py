@@ -1,0 +1,97 @@
+"""A streaming replica: stale reads go there, and come back while it is away."""
+
+import time
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from .conftest import Connect, Project, backends, eventually, together
+from .servers import PostgreSQL
+
+ON_REPLICA = text("SELECT pg_is_in_recovery()")
+
+
+def stale(database: Any) -> Any:
+    with database.read_only(stale_ok=True) as session:
+        return session.scalar(ON_REPLICA)
+
+
+def fresh(database: Any) -> Any:
+    with database.read_only() as session:
+        return session.scalar(ON_REPLICA)
+
+
+@pytest.fixture
+def database(
+    connect: Connect,
+    replica: PostgreSQL,
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Any:
+    monkeypatch.setattr(project.module("database.session"), "REPLICA_PAUSE", 0.3)
+    return connect(replica_url=replica.url(), connect_timeout=1.0)
+
+
+def test_stale_reads_go_to_the_replica(
+    database: Any, server: PostgreSQL, replica: PostgreSQL
+) -> None:
+    assert (stale(database), fresh(database)) == (True, False)
+    with database.transaction() as session:
+        assert session.scalar(ON_REPLICA) is False
+        session.execute(text("UPDATE accounts SET amount = 7"))
+
+    def arrived() -> Any:
+        with database.read_only(stale_ok=True, snapshot=True) as session:
+            assert session.scalar(ON_REPLICA) is True
+            return session.scalar(text("SELECT sum(amount) FROM accounts")) == 14
+
+    eventually(arrived)
+    with (
+        pytest.raises(SQLAlchemyError, match="read-only"),
+        database.read_only(stale_ok=True) as session,
+    ):
+        session.execute(text("UPDATE accounts SET amount = 8"))
+
+
+def test_without_the_replica_the_primary_answers(database: Any, replica: PostgreSQL) -> None:
+    """Also when it ends while connections to it are pooled; when it is back, it is used again."""
+    assert together(5, lambda _: stale(database)) == [True] * 5
+    replica.stop()
+    for _ in range(3):
+        assert together(5, lambda _: stale(database)) == [False] * 5
+        assert fresh(database) is False
+        time.sleep(0.3)
+    replica.start()
+    time.sleep(0.4)
+    assert together(5, lambda _: stale(database)) == [True] * 5
+    assert not any(pool.checked_out for pool in database.pool_status().values())
+
+
+def test_a_frozen_replica_holds_nobody_up_for_long(
+    database: Any, replica: PostgreSQL, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(project.module("database.engine"), "PING_AFTER_IDLE", 0.0)
+    assert stale(database) is True
+    with replica.frozen(replica.postmaster, *backends(replica)):
+        begun = time.monotonic()
+        assert together(5, lambda _: stale(database)) == [False] * 5
+        assert time.monotonic() - begun < 8
+    time.sleep(0.4)
+    assert stale(database) is True
+
+
+def test_a_standby_is_not_written_to(
+    project: Project, server: PostgreSQL, replica: PostgreSQL, connect: Connect
+) -> None:
+    """With both hosts in the URL, in either order, writes go to the primary; without it, 503."""
+    hosts = f"127.0.0.1:{replica.port},127.0.0.1:{server.port}"
+    url = server.url(query="?target_session_attrs=read-write")
+    both = url.replace(f"127.0.0.1:{server.port}", hosts)
+    with connect(both).transaction() as session:
+        assert session.scalar(ON_REPLICA) is False
+    database = connect(replica.url(query="?target_session_attrs=read-write"))
+    with pytest.raises(SQLAlchemyError) as caught, database.transaction() as session:
+        session.execute(text("SELECT 1"))
+    assert project.fault_of(caught.value) == "UNAVAILABLE"

@@ -1,0 +1,129 @@
+"""Units of work that contend: done by run(), whole, each attempt in a session of its own."""
+
+import threading
+from collections import Counter
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from .conftest import LONG, Connect, Project, Serve, administer, together
+from .servers import PostgreSQL
+
+TIMES = 50 if LONG else 3
+READ = text("SELECT amount FROM accounts WHERE id = :id")
+WRITE = text("UPDATE accounts SET amount = :amount WHERE id = :id")
+
+
+def test_20_serializable_transfers_at_once_are_all_done(
+    project: Project, server: PostgreSQL, connect: Connect
+) -> None:
+    """Between two accounts, with the default attempts; 50 times if long."""
+    database = connect()
+    attempts: Counter[int] = Counter()
+
+    def transfer(number: int) -> int:
+        tries = 0
+        source, target = (1, 2) if number % 2 else (2, 1)
+
+        def work(session: Any) -> None:
+            nonlocal tries
+            tries += 1
+            # In the order of their keys: to lock them crosswise is the other test.
+            for account, change in sorted([(source, -number), (target, number)]):
+                amount = session.scalar(READ, {"id": account})
+                session.execute(WRITE, {"id": account, "amount": amount + change})
+
+        database.run(work, isolation_level="SERIALIZABLE")
+        return tries
+
+    for _ in range(TIMES):
+        attempts.update(together(20, transfer))
+    print(f"attempts: {sorted(attempts.items())}")
+    with administer(server) as connection:
+        amounts = connection.execute("SELECT amount FROM accounts ORDER BY id").fetchall()
+    # Odd numbers sum up to 100, even ones to 90: account 2 gains 10 each time.
+    assert amounts == [(1000 - 10 * TIMES,), (1000 + 10 * TIMES,)]
+    assert attempts.total() == 20 * TIMES
+    assert max(attempts) > 1
+    assert not any(pool.checked_out for pool in database.pool_status().values())
+
+
+def test_a_deadlock_is_repeated_in_a_new_session(
+    project: Project, server: PostgreSQL, connect: Connect
+) -> None:
+    database = connect(lock_timeout=10.0)
+    both_locked = threading.Barrier(2)
+    sessions: list[object] = []
+
+    def cross(number: int) -> int:
+        tries = 0
+
+        def work(session: Any) -> None:
+            nonlocal tries
+            tries += 1
+            sessions.append(session)
+            first, second = (1, 2) if number else (2, 1)
+            session.execute(WRITE, {"id": first, "amount": number})
+            if tries == 1:
+                both_locked.wait(20)
+            session.execute(WRITE, {"id": second, "amount": number})
+
+        database.run(work)
+        return tries
+
+    assert sorted(together(2, cross)) == [1, 2]
+    assert len(set(map(id, sessions))) == 3
+
+
+def test_a_lost_connection_is_not_repeated(
+    project: Project, server: PostgreSQL, connect: Connect
+) -> None:
+    """Its COMMIT may have taken effect: only the caller knows whether to do it again."""
+    database = connect()
+    tries = 0
+
+    def work(session: Any) -> None:
+        nonlocal tries
+        tries += 1
+        session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    with pytest.raises(DBAPIError) as caught:
+        database.run(work)
+    assert tries == 1
+    assert project.fault_of(caught.value) == "UNAVAILABLE"
+
+
+def test_of_changes_at_once_to_one_version_one_wins(server: PostgreSQL, serve: Serve) -> None:
+    service = serve()
+    with httpx2.Client(base_url=service.base_url) as client:
+        user = client.post("/users", json={"name": "Ada", "email": "ada@example.com"}).json()
+        posts = f"/users/{user['id']}/posts"
+        post = client.post(posts, json={"title": "Notes", "body": ""}).json()
+
+        def change(number: int) -> int:
+            body = {"version": post["version"], "title": f"Notes {number}"}
+            return client.patch(f"/posts/{post['id']}", json=body).status_code
+
+        assert Counter(together(20, change)) == {200: 1, 409: 19}
+        assert client.get(f"/posts/{post['id']}").json()["version"] == post["version"] + 1
+
+
+def test_what_takes_too_long_is_504_and_what_is_locked_503(
+    server: PostgreSQL, serve: Serve
+) -> None:
+    service = serve(statement_timeout="0.5", lock_timeout="0.2")
+    with httpx2.Client(base_url=service.base_url) as client:
+        user = {"name": "Ada", "email": "ada@example.com"}
+        path = f"/users/{client.post('/users', json=user).json()['id']}"
+        for method, slow in (("GET", "/slow-read"), ("POST", "/slow-write")):
+            assert client.request(method, f"{slow}?seconds=5").status_code == 504
+        with administer(server) as connection:
+            connection.execute("BEGIN")
+            connection.execute("LOCK users IN EXCLUSIVE MODE")
+            answer = client.patch(path, json={"name": "Grace"})
+            connection.execute("ROLLBACK")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert client.patch(path, json={"name": "Grace"}).status_code == 200

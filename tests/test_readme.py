@@ -1,0 +1,49 @@
+"""The rendered README's five steps to a model work as written."""
+
+import re
+import shlex
+from collections.abc import Callable
+
+import pytest
+from conftest import BakedProject
+
+BLOCK = re.compile(r"(?:^`([^`]+)`\n)?```(\w+)\n(.*?)```\n", re.MULTILINE | re.DOTALL)
+
+
+def follow(project: BakedProject, steps: str) -> None:
+    """Do what the text says: write files, change lines, run commands."""
+    path = project.path / "README.md"
+    for name, kind, block in BLOCK.findall(steps):
+        path = project.path / name if name else path
+        if kind == "sh":
+            for command in block.splitlines():
+                project.run(*shlex.split(command.removeprefix("uv run python -m ")))
+        elif kind == "diff":
+            lines = block.splitlines(keepends=True)
+            old = "".join(line[1:] for line in lines if line[0] != "+")
+            new = "".join(line[1:] for line in lines if line[0] != "-")
+            assert path.read_text().count(old) == 1, f"{path.name}: {old}"
+            path.write_text(path.read_text().replace(old, new))
+        else:
+            path.write_text(block)
+
+
+@pytest.mark.parametrize("engine", ["async", "sync"])
+@pytest.mark.parametrize("fastapi", ["yes", "no"], ids=lambda answer: f"fastapi-{answer}")
+@pytest.mark.parametrize("models", ["yes", "no"], ids=lambda answer: f"models-{answer}")
+def test_the_five_steps_work_as_written(
+    bake: Callable[..., BakedProject], engine: str, fastapi: str, models: str
+) -> None:
+    project = bake(engine=engine, fastapi=fastapi, example_models=models)
+    readme = (project.path / "README.md").read_text()
+    steps = readme.partition("## Add a model in five steps\n")[2].partition("\n## Settings")[0]
+    follow(project, steps)
+    project.run("dev", "alembic", "check")
+    if fastapi == "no":
+        assert "Tea 3.50" in project.run("dev", "python", "add_product.py")
+    project.run("ruff", "check", "--no-cache")
+    project.run("ruff", "format", "--check", "--no-cache")
+    project.run("mypy", "--strict", "--no-incremental")
+    # This environment has what any project needs; a sync one does without pytest-asyncio.
+    unused = ["-p", "no:asyncio"] if engine == "sync" else []
+    assert "2 passed" in project.run("pytest", *unused, "-k", "product")
