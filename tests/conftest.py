@@ -94,6 +94,12 @@ def config_file(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(config)
 
 
+@pytest.fixture(scope="session")
+def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One per worker: what mypy knows of the dependencies is the same for every project."""
+    return tmp_path_factory.mktemp("mypy")
+
+
 @pytest.fixture
 def bake(cookies: Cookies) -> Callable[..., BakedProject]:
     """Make a project with these answers, and the defaults for the others."""

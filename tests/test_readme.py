@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from conftest import BakedProject
@@ -32,7 +33,11 @@ def follow(project: BakedProject, steps: str) -> None:
 @pytest.mark.parametrize("fastapi", ["yes", "no"], ids=lambda answer: f"fastapi-{answer}")
 @pytest.mark.parametrize("models", ["yes", "no"], ids=lambda answer: f"models-{answer}")
 def test_the_five_steps_work_as_written(
-    bake: Callable[..., BakedProject], engine: str, fastapi: str, models: str
+    bake: Callable[..., BakedProject],
+    engine: str,
+    fastapi: str,
+    models: str,
+    mypy_cache: Path,
 ) -> None:
     project = bake(engine=engine, fastapi=fastapi, example_models=models)
     readme = (project.path / "README.md").read_text()
@@ -43,7 +48,7 @@ def test_the_five_steps_work_as_written(
         assert "Tea 3.50" in project.run("dev", "python", "add_product.py")
     project.run("ruff", "check", "--no-cache")
     project.run("ruff", "format", "--check", "--no-cache")
-    project.run("mypy", "--strict", "--no-incremental")
+    project.run("mypy", "--strict", "--cache-dir", str(mypy_cache))
     # This environment has what any project needs; a sync one does without pytest-asyncio.
     unused = ["-p", "no:asyncio"] if engine == "sync" else []
     assert "2 passed" in project.run("pytest", *unused, "-k", "product")

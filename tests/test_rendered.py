@@ -21,12 +21,6 @@ KINDS = [
 SLUGS = ["z", "acme_orders", "a" * 20 + "_" + "z" * 19]
 
 
-@pytest.fixture(scope="session")
-def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One per worker: what mypy knows of the dependencies is the same for every project."""
-    return tmp_path_factory.mktemp("mypy")
-
-
 @pytest.mark.parametrize("slug", SLUGS, ids=lambda slug: f"slug-{len(slug)}")
 @pytest.mark.parametrize("answers", KINDS)
 def test_linter_formatter_and_type_checker_find_nothing(

@@ -39,7 +39,7 @@ def create_app(database: Database | None = None) -> FastAPI:
             # What is loaded by now lives as long as the process: not to be searched for garbage.
             gc.collect()
             gc.freeze()
-            # A page of a list makes some thousand objects, and leaves no cycles.
+            # The default searches anew every 700 objects, which is every few requests.
             gc.set_threshold(50_000, 50, 50)
             yield
 

@@ -233,7 +233,7 @@ class Database:
         if self._loop is not None:
             if self._pid != pid:
                 # Kept, since to collect them would make the parent's loop deaf to its connections.
-                self._parents_pools += [engine.pool for engine in self._engines()]
+                self._parents_pools += [engine.pool for engine in self.engines]
             elif not self._loop.is_closed():
                 raise RuntimeError("another event loop uses this Database: make one for each loop")
             for engine in self.engines:

@@ -18,7 +18,7 @@ IsolationLevel = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 # Serialization failure and deadlock: the transaction had no effect, and may succeed when repeated.
 RETRYABLE = {"40001", "40P01"}
-FIRST_WAIT = 0.01
+FIRST_WAIT = 0.02
 LONGEST_WAIT = 1.0
 
 

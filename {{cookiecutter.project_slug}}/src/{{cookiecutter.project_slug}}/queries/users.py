@@ -17,7 +17,7 @@ from .pagination import Page, Pages
 
 ADULT_AGE = 18
 
-# What most requests wait for is built once: to build it takes as long as to load the user.
+# Built once, since building a statement is about a fifth of the cost of reading one user with it.
 USER_BY_ID = select(User).where(User.id == bindparam("user_id"))
 USERS = Pages(select(User), User)
 
