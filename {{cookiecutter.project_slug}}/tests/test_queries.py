@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 {% endif %}
 
-from {{ cookiecutter.project_slug }}.models import Role, User
+from {{ cookiecutter.project_slug }}.models import Role
 from {{ cookiecutter.project_slug }}.queries import posts, users
 from {{ cookiecutter.project_slug }}.queries.pagination import InvalidCursorError
 
@@ -27,8 +27,12 @@ def row(name: str, **values: Any) -> dict[str, Any]:
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 async def test_a_user_is_found_by_id_and_by_email(session: AsyncSession) -> None:
     user = await make_user(session)
+    row = await users.read_user(session, user.id)
+    assert row is not None
+    assert (row.id, row.email, row.role) == (user.id, user.email, user.role)
     assert await users.get_user(session, user.id) is user
     assert await users.get_user_by_email(session, user.email) is user
+    assert await users.read_user(session, user.id + 1) is None
     assert await users.get_user(session, user.id + 1) is None
     assert await users.get_user_by_email(session, "nobody@example.com") is None
 
@@ -56,16 +60,16 @@ async def test_the_newest_come_first(session: AsyncSession) -> None:
 async def test_pages_are_the_list(session: AsyncSession) -> None:
     # All of them have the same created_at, the start of the transaction: the id decides.
     made = [await make_user(session) for _ in range(5)]
-    found: list[User] = []
+    found: list[int] = []
     after: str | None = None
     while True:
         page = await users.list_users(session, after=after, limit=2)
-        found += page.items
+        found += [row.id for row in page.items]
         after = page.next
         if after is None:
             break
         await make_user(session)  # a new user does not shift the pages that follow
-    assert found == made[::-1]
+    assert found == [user.id for user in reversed(made)]
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "bm9uZQ==", "WzEsIDJd", "W10=", "é"])
@@ -79,9 +83,9 @@ async def test_posts_of_a_user_are_listed(session: AsyncSession) -> None:
     mine = [await make_post(session, author_id=author.id) for _ in range(3)]
     await make_post(session)
     page = await posts.list_posts_of(session, author.id, after=None, limit=2)
-    assert page.items == [mine[2], mine[1]]
+    assert [row.id for row in page.items] == [mine[2].id, mine[1].id]
     rest = await posts.list_posts_of(session, author.id, after=page.next, limit=2)
-    assert (rest.items, rest.next) == ([mine[0]], None)
+    assert ([row.id for row in rest.items], rest.next) == ([mine[0].id], None)
 
 
 async def test_posts_are_joined_and_counted(session: AsyncSession) -> None:

@@ -134,6 +134,13 @@ class Database:
         async with self._read_sessions(execution_options=options) as session:
             yield session
 
+    @asynccontextmanager
+    async def read_rows(self) -> AsyncIterator[AsyncConnection]:
+        """What read_only() is, for rows instead of objects: a connection, at less than its cost."""
+        self._own_connections()
+        async with self._read_engine.connect() as connection:
+            yield connection
+
     async def run(
         self,
         work: Work[T],
@@ -276,11 +283,15 @@ class ConnectionDatabase(Database):
         snapshot: bool = False,
         stale_ok: bool = False,
     ) -> AsyncIterator[AsyncSession]:
+        async with self.read_rows(), self.sessions() as session:
+            yield session
+
+    @asynccontextmanager
+    async def read_rows(self) -> AsyncIterator[AsyncConnection]:
         # Only ROLLBACK TO SAVEPOINT makes the transaction writable again; there is nothing to keep.
         async with self._connection.begin_nested() as savepoint:
             await self._connection.execute(text("SET LOCAL transaction_read_only = on"))
-            async with self.sessions() as session:
-                yield session
+            yield self._connection
             await savepoint.rollback()
 
     def pool_status(self) -> dict[str, PoolStatus]:

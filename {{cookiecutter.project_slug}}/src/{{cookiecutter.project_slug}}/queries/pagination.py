@@ -6,18 +6,20 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from sqlalchemy import Integer, Select, bindparam, tuple_
+from sqlalchemy import ColumnElement, {{ "Connection, " if cookiecutter.engine == "sync" }}Integer, Row, bindparam, select, tuple_
 {% if cookiecutter.engine == "async" %}
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 {% else %}
 from sqlalchemy.orm import Session
 {% endif %}
 
 from ..database.base import Entity
 
-Item = TypeVar("Item", bound=Entity)
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
+# What reads rows: the connection of read_rows(), or a session.
+Reader = AsyncConnection | AsyncSession
 
 
 class InvalidCursorError(ValueError):
@@ -25,61 +27,61 @@ class InvalidCursorError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[Item]):
-    """Some items of a list, and the cursor of the next page where there is one."""
+class Page:
+    """Some rows of a list, and the cursor of the next page where there is one."""
 
-    items: Sequence[Item]
+    items: Sequence[Row[Any]]
     next: str | None
 
 
-{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
-class Pages(Generic[Item]):
-    """The pages of a list, newest first; make one per list, since building statements takes time.
+class Pages:
+    """The pages of a table's rows, newest first; make one per list: building statements takes time.
 
-    Wants an index that ends with `created_at, id`.
+    The conditions may have parameters. Wants an index that ends with `created_at, id`.
     """
 
-    def __init__(self, statement: Select[Item], entity: type[Item]) -> None:
+    def __init__(self, entity: type[Entity], *conditions: ColumnElement[bool]) -> None:
+        table = entity.__table__
+        created_at, key = table.c.created_at, table.c.id
+        newest_first = select(table).where(*conditions).order_by(created_at.desc(), key.desc())
         position = tuple_(
-            bindparam("after_created_at", type_=entity.created_at.type),
-            bindparam("after_id", type_=entity.id.type),
+            bindparam("after_created_at", type_=created_at.type),
+            bindparam("after_id", type_=key.type),
         )
-        self._first = statement.order_by(entity.created_at.desc(), entity.id.desc()).limit(
-            bindparam("limit", type_=Integer),
-        )
-        self._following = self._first.where(tuple_(entity.created_at, entity.id) < position)
+        self._first = newest_first.limit(bindparam("limit", type_=Integer))
+        self._following = self._first.where(tuple_(created_at, key) < position)
 
     async def fetch(
         self,
-        session: AsyncSession,
+        reader: Reader,
         parameters: Mapping[str, Any] | None = None,
         *,
         after: str | None,
         limit: int,
-    ) -> Page[Item]:
-        """The items that follow the cursor; raises InvalidCursorError.
+    ) -> Page:
+        """The rows that follow the cursor, with the conditions' parameters.
 
-        The parameters are those of the list's own statement.
+        Raises InvalidCursorError.
         """
         values = {**(parameters or {}), "limit": limit + 1}
         statement = self._first
         if after is not None:
             statement = self._following
             values["after_created_at"], values["after_id"] = decode_cursor(after)
-        result = await session.scalars(statement, values)
+        result = await reader.execute(statement, values)
         found = result.all()
         items = found[:limit]
         return Page(items, encode_cursor(items[-1]) if len(found) > limit else None)
 {% endcall %}
 
 
-def encode_cursor(item: Entity) -> str:
-    """The cursor of the page that follows the item."""
+def encode_cursor(item: Row[Any]) -> str:
+    """The cursor of the page that follows the row."""
     return urlsafe_b64encode(json.dumps([item.created_at.isoformat(), item.id]).encode()).decode()
 
 
 def decode_cursor(cursor: str) -> tuple[datetime, int]:
-    """The creation time and the key of the item that the page follows."""
+    """The creation time and the key of the row that the page follows."""
     try:
         created_at, key = json.loads(urlsafe_b64decode(cursor))
         position = datetime.fromisoformat(created_at), int(key)

@@ -1,6 +1,7 @@
 """Queries of posts."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Row, bindparam, select
 {% if cookiecutter.engine == "async" %}
@@ -12,15 +13,22 @@ from sqlalchemy.orm import Session, joinedload
 from sqlalchemy.orm.exc import StaleDataError
 
 from ..models import Post, User
-from .pagination import Page, Pages
+from .pagination import Page, Pages, Reader
 
-POST_BY_ID = select(Post).where(Post.id == bindparam("post_id"))
-POSTS_OF = Pages(select(Post).where(Post.author_id == bindparam("author_id")), Post)
+# Rows, for what only reads; objects are for what changes them. Built once, since building a
+# statement costs a fifth of a read.
+POST_ROW = select(Post.__table__).where(Post.__table__.c.id == bindparam("post_id"))
+POST_ROWS_OF = Pages(Post, Post.__table__.c.author_id == bindparam("author_id"))
 
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
+async def read_post(reader: Reader, post_id: int) -> Row[Any] | None:
+    result = await reader.execute(POST_ROW, {"post_id": post_id})
+    return result.one_or_none()
+
+
 async def get_post(session: AsyncSession, post_id: int) -> Post | None:
-    result = await session.execute(POST_BY_ID, {"post_id": post_id})
+    result = await session.execute(select(Post).where(Post.id == post_id))
     return result.scalar_one_or_none()
 
 
@@ -32,14 +40,14 @@ async def get_post_with_author(session: AsyncSession, post_id: int) -> Post | No
 
 
 async def list_posts_of(
-    session: AsyncSession,
+    reader: Reader,
     author_id: int,
     *,
     after: str | None,
     limit: int,
-) -> Page[Post]:
+) -> Page:
     """A page of the user's posts, newest first; raises InvalidCursorError."""
-    return await POSTS_OF.fetch(session, {"author_id": author_id}, after=after, limit=limit)
+    return await POST_ROWS_OF.fetch(reader, {"author_id": author_id}, after=after, limit=limit)
 
 
 async def users_with_posts(session: AsyncSession) -> Sequence[Row[User, Post]]:
