@@ -167,9 +167,9 @@ import os, signal, socket, time
 from dev.postgres import temporary_server
 os.setpgid(0, 0)
 with temporary_server() as url:
-    print(url, flush=True)
     directory = url.partition("host=")[2].partition("&")[0]
     try:
+        print(url, flush=True)
         time.sleep(30)
     except KeyboardInterrupt:
         time.sleep(0.5)
