@@ -5,7 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,18 @@ def config_file(tmp_path_factory: pytest.TempPathFactory) -> str:
 def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One per worker: what mypy knows of the dependencies is the same for every project."""
     return tmp_path_factory.mktemp("mypy")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state_home() -> Iterator[None]:
+    """Where development servers keep their data when root runs the tests, removed afterwards."""
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        Path(directory).chmod(0o755)  # pytest's own directories are closed to the server's user
+        patch.setenv("XDG_STATE_HOME", directory)
+        yield
 
 
 @pytest.fixture

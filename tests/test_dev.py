@@ -167,9 +167,9 @@ import os, signal, socket, time
 from dev.postgres import temporary_server
 os.setpgid(0, 0)
 with temporary_server() as url:
-    print(url, flush=True)
     directory = url.partition("host=")[2].partition("&")[0]
     try:
+        print(url, flush=True)
         time.sleep(30)
     except KeyboardInterrupt:
         time.sleep(0.5)
@@ -208,8 +208,9 @@ def test_data_that_the_server_cannot_reach_in_the_project_are_outside(checkout: 
     code = "from dev.postgres import development_directory; print(development_directory())"
     assert start(checkout, code).communicate()[0] == f"{checkout}/.postgres\n"
     checkout.chmod(0o700)
-    outside = Path(start(checkout, code).communicate()[0].strip())
-    assert outside.parent == Path("/var/lib")
+    for home, parent in (("", "/var/lib"), ("/somewhere", "/somewhere")):
+        outside = Path(start(checkout, code, XDG_STATE_HOME=home).communicate()[0].strip())
+        assert outside.parent == Path(parent)
     assert stat.S_IMODE(checkout.stat().st_mode) == 0o700
 
 

