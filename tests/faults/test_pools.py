@@ -46,7 +46,7 @@ def test_200_clients_get_200_or_503(
     slowest = max(each.ended - each.begun for each in answers)
     print(f"{counts}, slowest {slowest:.1f} s")
     assert counts.keys() <= {200, 503}
-    assert counts[200] > 10 * seconds * 3
+    assert counts[200] > 10 * seconds
     assert slowest < 20
     assert_whole(service, server)
 
