@@ -26,6 +26,7 @@ from {{ cookiecutter.project_slug }}.database import Base, Database
 from {{ cookiecutter.project_slug }}.settings import Settings
 
 from .databases import Server, created_database, migrated_server
+from dev.postgres import ServerError
 
 SERVER = pytest.StashKey[Server]()
 
@@ -47,7 +48,10 @@ def server_of(config: pytest.Config) -> Server:
     if SERVER not in config.stash:
         stack = ExitStack()
         config.add_cleanup(stack.close)
-        config.stash[SERVER] = stack.enter_context(migrated_server())
+        try:
+            config.stash[SERVER] = stack.enter_context(migrated_server())
+        except ServerError as error:
+            pytest.exit(str(error), returncode=1)
     return config.stash[SERVER]
 
 
