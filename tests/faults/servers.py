@@ -15,8 +15,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-# Ends the server when its input ends, which is when this process does, however that happens.
-GUARD = '"$@" <&- & read -r _; kill -s "$SIGNAL" "$!"; wait "$!"'
+# Ends the server when its input ends, which is when this process does, however that happens; with
+# force after a while, since a frozen backend hears nothing else.
+GUARD = """
+"$@" <&- & server=$!
+read -r _
+kill -s "$SIGNAL" "$server"
+{ sleep 10; kill -s QUIT "$server"; } & force=$!
+wait "$server"; kill "$force"
+"""
 USER = "postgres"
 # Each character that a URL gives a meaning, and a space.
 PASSWORD = "p@s/s:w%#? +"  # of a server that lives for one test run
