@@ -37,6 +37,10 @@ APPLICATION_NAME = "{{ cookiecutter.project_slug }}"
 PING_AFTER_IDLE = 10.0
 # Seconds beyond statement_timeout after which a silent server is taken for lost.
 SILENCE = 5.0
+{% if cookiecutter.engine == "async" %}
+# What asyncpg raises in place of an answer.
+NO_ANSWER = (OSError, InterfaceError, PostgresError)
+{% endif %}
 
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
@@ -180,7 +184,7 @@ def answers(connection: Any, timeout: float) -> bool:
     """Whether the server answers on this connection; costs a round trip."""
     try:
         connection.run_async(lambda driver: driver.execute("SELECT 1", timeout=timeout))
-    except (OSError, InterfaceError, PostgresError):
+    except NO_ANSWER:
         return False
     return True
 {% else %}
