@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-# Ends the server when its input ends, which is when this process does, however that happens; with
-# force after a while, since a frozen backend hears nothing else.
+# Ends the server when its input ends, which is when this process does, however that happens: thawed
+# if it is frozen, and with force after a while, since a frozen backend hears nothing else.
 GUARD = """
 "$@" <&- & server=$!
 read -r _
-kill -s "$SIGNAL" "$server"
+kill -s "$SIGNAL" "$server"; kill -s CONT "$server"
 { sleep 10; kill -s QUIT "$server"; } & force=$!
 wait "$server"; kill "$force"
 """
