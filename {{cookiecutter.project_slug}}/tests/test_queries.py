@@ -64,7 +64,7 @@ async def test_pages_are_the_list(session: AsyncSession) -> None:
     after: str | None = None
     while True:
         page = await users.list_users(session, after=after, limit=2)
-        found += [row.id for row in page.items]
+        found += [row["id"] for row in page.items]
         after = page.next
         if after is None:
             break
@@ -83,9 +83,9 @@ async def test_posts_of_a_user_are_listed(session: AsyncSession) -> None:
     mine = [await make_post(session, author_id=author.id) for _ in range(3)]
     await make_post(session)
     page = await posts.list_posts_of(session, author.id, after=None, limit=2)
-    assert [row.id for row in page.items] == [mine[2].id, mine[1].id]
+    assert [row["id"] for row in page.items] == [mine[2].id, mine[1].id]
     rest = await posts.list_posts_of(session, author.id, after=page.next, limit=2)
-    assert ([row.id for row in rest.items], rest.next) == ([mine[0].id], None)
+    assert ([row["id"] for row in rest.items], rest.next) == ([mine[0].id], None)
 
 
 async def test_posts_are_joined_and_counted(session: AsyncSession) -> None:

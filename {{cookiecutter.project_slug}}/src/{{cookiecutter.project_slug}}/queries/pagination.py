@@ -3,12 +3,12 @@
 import binascii
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, {{ "Connection, " if cookiecutter.engine == "sync" }}Integer, Row, bindparam, select, tuple_
+from sqlalchemy import ColumnElement, {{ "Connection, " if cookiecutter.engine == "sync" }}Integer, bindparam, select, tuple_
 {% if cookiecutter.engine == "async" %}
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 {% else %}
@@ -28,9 +28,9 @@ class InvalidCursorError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some rows of a list, and the cursor of the next page where there is one."""
+    """Some rows of a list, by column, and the cursor of the next page where there is one."""
 
-    items: Sequence[Row[Any]]
+    items: list[dict[str, Any]]
     next: str | None
 
 
@@ -69,15 +69,18 @@ class Pages:
             statement = self._following
             values["after_created_at"], values["after_id"] = decode_cursor(after)
         result = await reader.execute(statement, values)
-        found = result.all()
+        columns = result.keys()
+        # Dictionaries, since looking up each value of a Row by its name takes thrice as long.
+        found = [dict(zip(columns, row, strict=True)) for row in result]
         items = found[:limit]
         return Page(items, encode_cursor(items[-1]) if len(found) > limit else None)
 {% endcall %}
 
 
-def encode_cursor(item: Row[Any]) -> str:
+def encode_cursor(row: Mapping[str, Any]) -> str:
     """The cursor of the page that follows the row."""
-    return urlsafe_b64encode(json.dumps([item.created_at.isoformat(), item.id]).encode()).decode()
+    position = [row["created_at"].isoformat(), row["id"]]
+    return urlsafe_b64encode(json.dumps(position).encode()).decode()
 
 
 def decode_cursor(cursor: str) -> tuple[datetime, int]:
