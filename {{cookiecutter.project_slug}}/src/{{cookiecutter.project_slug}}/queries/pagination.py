@@ -1,11 +1,10 @@
 """Pages of a list by keyset: the last is as fast as the first, and writes do not shift them."""
 
-import binascii
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, {{ "Connection, " if cookiecutter.engine == "sync" }}Integer, bindparam, select, tuple_
@@ -87,9 +86,9 @@ def decode_cursor(cursor: str) -> tuple[datetime, int]:
     """The creation time and the key of the row that the page follows."""
     try:
         created_at, key = json.loads(urlsafe_b64decode(cursor))
-        position = datetime.fromisoformat(created_at), int(key)
-    except (binascii.Error, TypeError, ValueError) as error:
+        moment = datetime.fromisoformat(created_at)
+        if moment.tzinfo is None or not 0 < key < 2**63:
+            raise ValueError("out of range")
+        return moment.astimezone(UTC), int(key)
+    except (ArithmeticError, RecursionError, TypeError, ValueError) as error:
         raise InvalidCursorError("the cursor is not one of this list") from error
-    if position[0].tzinfo is None or not 0 < position[1] < 2**63:
-        raise InvalidCursorError("the cursor is not one of this list")
-    return position
