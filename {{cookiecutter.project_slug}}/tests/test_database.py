@@ -231,7 +231,7 @@ async def test_a_wait_for_a_connection_is_bounded(database_url: str) -> None:
         await holder.execute(text("SELECT 1"))
         status = database.pool_status()["write"]
         assert (status.checked_out, status.checked_in, status.limit) == (1, 0, 1)
-        with pytest.raises(PoolTimeoutError) as failure:
+        with pytest.raises(PoolTimeoutError, match=r"timeout 0\.05") as failure:
             async with database.transaction() as session:
                 await session.execute(text("SELECT 1"))
         assert fault_of(failure.value) is Fault.UNAVAILABLE
@@ -306,6 +306,19 @@ async def test_a_datetime_has_a_time_zone(session: AsyncSession) -> None:
     assert result.scalar_one() == aware
     with pytest.raises(StatementError, match="naive datetime"):
         await session.execute(statement, {"time": aware.replace(tzinfo=None)})
+
+
+async def test_what_a_test_commits_is_rolled_back(
+    rolled_back: Database,
+    database: Database,
+) -> None:
+    async with rolled_back.transaction() as session:
+        await session.execute(text("CREATE TABLE leftovers (id int)"))
+    table = text("SELECT to_regclass('leftovers')")
+    async with rolled_back.read_only() as session:
+        assert (await session.execute(table)).scalar_one() is not None
+    async with database.read_only() as session:
+        assert (await session.execute(table)).scalar_one() is None
 
 
 async def test_units_on_a_connection_are_savepoints(rolled_back: Database) -> None:
