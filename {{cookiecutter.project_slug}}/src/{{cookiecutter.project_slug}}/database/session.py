@@ -91,12 +91,10 @@ class Database:
             self._replica_sessions = session_factory(self._replica_engine)
         self._replica_next_try = 0.0
         self.readiness = ReadinessProbe(self._probe)
-{% if cookiecutter.engine == "async" %}
         self._pid = os.getpid()
+{% if cookiecutter.engine == "async" %}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._parents_pools: list[Pool] = []
-{% else %}
-        self._pid = os.getpid()
 {% endif %}
 
     @asynccontextmanager
