@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import QUESTIONS, TEMPLATE, BakedProject, default_context, tree
 from cookiecutter.exceptions import FailedHookException, OutputDirExistsException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from projects import QUESTIONS, TEMPLATE, BakedProject, default_context, tree
 
 Bake = Callable[..., BakedProject]
 Refuse = Callable[..., list[str]]

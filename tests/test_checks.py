@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import pytest
-from conftest import PROJECT, BakedProject, copy_template
+from projects import PROJECT, BakedProject, copy_template
 
 PACKAGE = "src/{{cookiecutter.project_slug}}"
 MODULE = f"{PACKAGE}/database/__init__.py"

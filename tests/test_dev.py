@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import BakedProject
+from projects import BakedProject
 
 # Says where its server is, and holds it until its standard input ends. It becomes another user by
 # itself, since that user may not be able to start this Python.

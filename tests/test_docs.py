@@ -11,9 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
-from conftest import BakedProject, tree
 from execute_documents import main as execute_documents
-from test_rendered import KINDS
+from projects import KINDS, BakedProject, tree
 
 FOLLOW = str(Path(__file__).with_name("execute_documents.py"))
 # In the order of reading: the first defines the models, where a project starts without them.

@@ -23,7 +23,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from alembic_process import PRELOAD, alembic
-from conftest import TEMPLATE, BakedProject
+from projects import TEMPLATE, BakedProject
 from pytest_cookies.plugin import Cookies
 
 PROCESSES = multiprocessing.get_context("forkserver")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import BakedProject
+from projects import BakedProject
 
 BLOCK = re.compile(r"(?:^`([^`]+)`\n)?```(\w+)\n(.*?)```\n", re.MULTILINE | re.DOTALL)
 

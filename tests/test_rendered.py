@@ -6,17 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import QUESTIONS, BakedProject
+from projects import KINDS, QUESTIONS, BakedProject
 
-KINDS = [
-    pytest.param(
-        {"engine": engine, "fastapi": fastapi, "example_models": models},
-        id=f"{engine} fastapi-{fastapi} models-{models}",
-    )
-    for engine in ("async", "sync")
-    for fastapi in ("yes", "no")
-    for models in ("yes", "no")
-]
 # The length of its name moves the ends of lines, and its first letter the order of imports.
 SLUGS = ["z", "acme_orders", "a" * 20 + "_" + "z" * 19]
 

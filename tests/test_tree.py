@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PROJECT, QUESTIONS, TEMPLATE, BakedProject, copy_template, tree
+from projects import PROJECT, QUESTIONS, TEMPLATE, BakedProject, copy_template, tree
 
 # The answers that change which files there are, or what is in many of them.
 CHOICES: dict[str, list[Any]] = {

@@ -1,0 +1,89 @@
+"""The template, its questions, and the projects that the tests make from it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cookiecutter.generate import generate_context
+from cookiecutter.prompt import prompt_for_config
+
+TEMPLATE = Path(__file__).parents[1]
+PROJECT = next(TEMPLATE.glob("*cookiecutter.project_slug*")).name
+QUESTIONS: dict[str, Any] = {
+    question: default
+    for question, default in json.loads((TEMPLATE / "cookiecutter.json").read_text()).items()
+    if not question.startswith("_")
+}
+# Every combination of the answers that change the Python code.
+KINDS = [
+    pytest.param(
+        {"engine": engine, "fastapi": fastapi, "example_models": models},
+        id=f"{engine} fastapi-{fastapi} models-{models}",
+    )
+    for engine in ("async", "sync")
+    for fastapi in ("yes", "no")
+    for models in ("yes", "no")
+]
+
+
+@dataclass(frozen=True)
+class BakedProject:
+    path: Path
+    answers: dict[str, Any]
+
+    @property
+    def slug(self) -> str:
+        return self.path.name
+
+    @property
+    def package(self) -> Path:
+        return self.path / "src" / self.slug
+
+    def run(self, *command: str) -> str:
+        """The output of `python -m COMMAND …` in the project; a failure shows it."""
+        ours = ("PYTEST_", "DATABASE_", "COV_")
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=self.path,
+            env=environment | {"PYTHONPATH": "src"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{' '.join(command)} in {self.answers}\n{done.stdout}"
+        return done.stdout
+
+
+def tree(directory: Path) -> dict[str, bytes | None]:
+    """The content of every file below a directory, by its path; None for a directory."""
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes() if path.is_file() else None
+        for path in sorted(directory.rglob("*"))
+    }
+
+
+def copy_template(target: Path) -> Path:
+    """The parts of the template that cookiecutter reads, in a directory of its own."""
+    target.mkdir(parents=True)
+    for name in ("cookiecutter.json", "hooks", "templates", PROJECT):
+        if (TEMPLATE / name).is_dir():
+            shutil.copytree(
+                TEMPLATE / name, target / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        else:
+            shutil.copy(TEMPLATE / name, target)
+    return target
+
+
+def default_context() -> dict[str, Any]:
+    """The context of a project with every default, as a replay file holds it."""
+    context = generate_context(str(TEMPLATE / "cookiecutter.json"))
+    return dict(prompt_for_config(context, no_input=True))
