@@ -49,6 +49,8 @@ FILES = {
         "tests/api/test_posts.py",
         "tests/api/test_users.py",
     ],
+    ("engine", "async"): [f"{PACKAGE}/database/asyncpg_driver.py"],
+    ("engine", "sync"): [f"{PACKAGE}/database/psycopg_driver.py"],
     ("docker", True): ["Dockerfile", "compose.yaml", ".dockerignore"],
     ("ci", "github"): [".github/dependabot.yml", ".github/workflows/ci.yml"],
     ("ci", "gitlab"): [".gitlab-ci.yml"],

@@ -1,8 +1,7 @@
-"""The status of the database; exit status 0 if it answers, else 1."""
+"""Print the status of the database; the exit status is 0 if it answers, else 1."""
 
-{% if cookiecutter.engine == "async" %}
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 import asyncio
-{% endif %}
 import sys
 
 from pydantic import ValidationError
@@ -14,9 +13,8 @@ from .migrations import heads
 from .settings import Settings
 
 
-{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 async def status() -> list[str]:
-    """Lines about the server, its schema and the pools; raises SQLAlchemyError if none answers."""
+    """Return lines about the server, the schema and the pools; raises SQLAlchemyError."""
     async with Database(Settings()) as database:
         await database.ping()
         readiness = await database.readiness.check()
@@ -32,16 +30,11 @@ async def status() -> list[str]:
         f"revision: {readiness.revision} ({agreement})",
         f"pools: a process opens at most {needed} of the server's {max_connections} connections",
     ]
-{% endcall %}
 
 
 def main() -> int:
     try:
-{% if cookiecutter.engine == "async" %}
         lines = asyncio.run(status())
-{% else %}
-        lines = status()
-{% endif %}
     except (SQLAlchemyError, ValidationError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -51,3 +44,4 @@ def main() -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
+{% endcall %}

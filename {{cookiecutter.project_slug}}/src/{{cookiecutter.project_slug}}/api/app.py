@@ -1,4 +1,4 @@
-"""The application: its routes, its errors, and the Database that lives as long as it does."""
+"""The application: its routes, its errors and its Database."""
 
 import gc
 from collections.abc import AsyncIterator
@@ -9,11 +9,15 @@ from fastapi import FastAPI
 
 from ..database import Database
 from ..settings import Settings
-from . import errors, health{{ ", posts, users" if cookiecutter.example_models }}
+{% if cookiecutter.example_models %}
+from . import errors, health, posts, users
+{% else %}
+from . import errors, health
+{% endif %}
 
 
 class Service(FastAPI):
-    """FastAPI, with the schema of its problems in the OpenAPI document."""
+    """FastAPI with the schema of a problem in the OpenAPI document."""
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()
@@ -22,25 +26,31 @@ class Service(FastAPI):
         return document
 
 
+def tune_garbage_collector() -> None:
+    """Search less often for garbage, and only among objects that are made from now on."""
+    # Objects loaded at start-up are never freed: keep the collector off them.
+    gc.collect()
+    gc.freeze()
+    # The default searches anew every 700 objects, which is every few requests.
+    gc.set_threshold(50_000, 50, 50)
+
+
 def create_app(database: Database | None = None) -> FastAPI:
-    """The application on the given Database, or on one that it makes of Settings() and owns."""
+    """Return the application on the given Database, or on one of its own.
+
+    Its own is made of Settings() when the application starts, and disposed of when it stops.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if database is not None:
             yield
             return
-{% if cookiecutter.engine == "async" %}
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
         async with Database(Settings()) as own_database:
-{% else %}
-        with Database(Settings()) as own_database:
-{% endif %}
+{% endcall %}
             app.state.database = own_database
-            # What is loaded by now lives as long as the process: not to be searched for garbage.
-            gc.collect()
-            gc.freeze()
-            # The default searches anew every 700 objects, which is every few requests.
-            gc.set_threshold(50_000, 50, 50)
+            tune_garbage_collector()
             yield
 
     app = Service(title="{{ cookiecutter.project_slug }}", lifespan=lifespan)

@@ -1,4 +1,4 @@
-"""What handlers ask for."""
+"""The dependencies of handlers."""
 
 from typing import Annotated, cast
 
@@ -8,7 +8,7 @@ from ..database import Database
 
 
 async def get_database(request: Request) -> Database:
-    """The application's Database; a handler opens its own unit of work on it."""
+    """Return the application's Database. A handler opens its own unit of work on it."""
     return cast(Database, request.app.state.database)
 
 

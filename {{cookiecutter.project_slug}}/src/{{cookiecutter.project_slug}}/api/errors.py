@@ -1,4 +1,4 @@
-"""Errors as problem+json (RFC 9457): the database's faults, and FastAPI's own errors."""
+"""Errors as problem+json (RFC 9457): faults of the database and errors of FastAPI."""
 
 from http import HTTPStatus
 from typing import Any
@@ -19,10 +19,10 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "1"}  # seconds
 
 ANSWERS = {
-    Fault.UNAVAILABLE: (503, "The database is unavailable; try again later."),
+    Fault.UNAVAILABLE: (503, "The database is unavailable. Try again later."),
     Fault.TIMED_OUT: (504, "The database took too long."),
-    Fault.CONFLICT: (409, "This contradicts what is stored."),
-    Fault.STALE: (409, "This has been changed by somebody else; read it again."),
+    Fault.CONFLICT: (409, "This conflicts with existing data."),
+    Fault.STALE: (409, "Somebody else has changed this. Read it again."),
     Fault.INVALID: (422, "This breaks a rule of the database."),
 }
 
@@ -54,7 +54,7 @@ def problem(
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that answers with these problems."""
+    """Return the `responses` of a route that answers with these problems."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
         status: {"description": HTTPStatus(status).phrase, "content": content}
@@ -81,7 +81,7 @@ async def answer_database_error(_request: Request, error: Exception) -> JSONResp
 
 
 def meanings() -> dict[str, str]:
-    """What the models say that their constraints mean, by name."""
+    """Return the `meaning` in the info of each constraint of the models, by constraint name."""
     found: dict[str, str] = {}
     for table in Base.metadata.tables.values():
         constraints: list[Constraint | Index] = [*table.constraints, *table.indexes]
@@ -101,7 +101,7 @@ async def answer_invalid_cursor(_request: Request, error: Exception) -> JSONResp
 
 async def answer_invalid_request(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    # The input is left out: it may be a secret, or not fit for JSON.
+    # Leave the input out: it may be a secret, or not fit for JSON.
     errors = [{name: each[name] for name in ("loc", "msg", "type")} for each in error.errors()]
     return problem(422, "The request is not valid.", errors=errors)
 
@@ -112,5 +112,5 @@ async def answer_http_error(_request: Request, error: Exception) -> JSONResponse
 
 
 async def answer_bug(_request: Request, _error: Exception) -> JSONResponse:
-    # The server logs the exception; a client learns nothing of it.
-    return problem(500, "Something went wrong here.")
+    # The server logs the exception. The client learns nothing about it.
+    return problem(500, "Internal server error.")

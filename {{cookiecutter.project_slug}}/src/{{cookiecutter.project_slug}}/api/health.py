@@ -1,4 +1,4 @@
-"""Probes: whether the process lives, and whether it can serve."""
+"""Probes: whether the process runs, and whether it can serve requests."""
 
 import asyncio
 
@@ -24,20 +24,20 @@ class Ready(BaseModel):
 
 @router.get("/livez")
 async def livez() -> Live:
-    """Whether the process answers; the database is not asked: a restart would not mend it."""
+    """Whether the process answers. It does not ask the database: a restart would not repair it."""
     return Live()
 
 
 @router.get("/readyz", response_model=Ready, responses=problems(503))
 async def readyz(database: DatabaseDep) -> Ready | JSONResponse:
-    """Whether the database answers, on a connection of its own: busy pools do not matter."""
+    """Whether the database answers, on a connection of its own, so busy pools do not matter."""
     unready = problem(503, "The database does not answer.", headers=RETRY_AFTER)
     try:
 {% if cookiecutter.engine == "async" %}
-        # Shielded, since giving up a connection to a silent server takes time as well.
+        # Shielded, because closing a connection to a silent server takes time as well.
         check = asyncio.shield(database.readiness.check())
 {% else %}
-        # Not in a thread of the handlers, which may all be waiting for a connection.
+        # Not in a thread of the handlers: all of them may be waiting for a connection.
         check = asyncio.to_thread(database.readiness.check)
 {% endif %}
         readiness = await asyncio.wait_for(check, PROBE_TIMEOUT)

@@ -13,8 +13,8 @@ router = APIRouter(prefix="/posts", tags=["posts"], responses=problems(422, 503,
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 @router.get("/{post_id}", responses=problems(404))
 async def read_post(post_id: Key, database: DatabaseDep) -> PostOut:
-    async with database.read_rows() as connection:
-        post = await posts.read_post(connection, post_id)
+    async with database.read_only_connection() as connection:
+        post = await posts.get_post_row(connection, post_id)
         if post is None:
             raise no_post(post_id)
         return PostOut.model_validate(post)
@@ -26,7 +26,7 @@ async def change_post(post_id: Key, change: PostChange, database: DatabaseDep) -
         post = await posts.get_post(session, post_id)
         if post is None:
             raise no_post(post_id)
-        changed = change.model_dump(exclude_unset=True)
+        changed = change.model_dump()
         posts.check_version(post, changed.pop("version"))
         for name, value in changed.items():
             setattr(post, name, value)

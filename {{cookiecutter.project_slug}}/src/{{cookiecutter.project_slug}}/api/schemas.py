@@ -1,14 +1,15 @@
-"""What goes over the wire."""
+"""The bodies of requests and responses."""
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.experimental.missing_sentinel import MISSING
 
 from ..models import Role
 
-# PostgreSQL stores no NUL in a text.
+# PostgreSQL cannot store NUL in a text.
 NO_NUL = r"^[^\x00]*$"
 Name = Annotated[
     str,
@@ -22,9 +23,6 @@ Age = Annotated[int, Field(ge=0, le=150)]
 Key = Annotated[int, Path(ge=1, lt=2**63)]
 Limit = Annotated[int, Query(ge=1, le=100, description="Items of a page.")]
 After = Annotated[str | None, Query(description="The `next` of the page before.")]
-
-# A field that is left out of a change keeps its value; null would be a value.
-OMITTED: Any = Field(default_factory=lambda: None)
 
 Item = TypeVar("Item")
 
@@ -49,13 +47,15 @@ class UserIn(BaseModel):
 
 
 class UserChange(BaseModel):
+    """What to change. A field that is MISSING keeps its value; null would be a value."""
+
     model_config = ConfigDict(extra="forbid")
 
-    name: Name = OMITTED
-    email: Email = OMITTED
-    is_active: bool = OMITTED
-    role: Role = OMITTED
-    age: Age | None = OMITTED
+    name: Name | MISSING = MISSING
+    email: Email | MISSING = MISSING
+    is_active: bool | MISSING = MISSING
+    role: Role | MISSING = MISSING
+    age: Age | None | MISSING = MISSING
 
 
 class UserOut(BaseModel):
@@ -79,11 +79,13 @@ class PostIn(BaseModel):
 
 
 class PostChange(BaseModel):
+    """What to change. A field that is MISSING keeps its value."""
+
     model_config = ConfigDict(extra="forbid")
 
     version: Annotated[int, Field(description="The version that the change is based on.")]
-    title: Title = OMITTED
-    body: Body = OMITTED
+    title: Title | MISSING = MISSING
+    body: Body | MISSING = MISSING
 
 
 class PostOut(BaseModel):

@@ -44,15 +44,15 @@ async def list_users(
     after: After = None,
     limit: Limit = 20,
 ) -> PageOut[UserOut]:
-    async with database.read_rows() as connection:
+    async with database.read_only_connection() as connection:
         page = await users.list_users(connection, after=after, limit=limit)
         return PageOut[UserOut].model_validate(page)
 
 
 @router.get("/{user_id}", responses=problems(404))
 async def read_user(user_id: Key, database: DatabaseDep) -> UserOut:
-    async with database.read_rows() as connection:
-        user = await users.read_user(connection, user_id)
+    async with database.read_only_connection() as connection:
+        user = await users.get_user_row(connection, user_id)
         if user is None:
             raise no_user(user_id)
         return UserOut.model_validate(user)
@@ -64,7 +64,7 @@ async def change_user(user_id: Key, change: UserChange, database: DatabaseDep) -
         user = await users.get_user(session, user_id)
         if user is None:
             raise no_user(user_id)
-        for name, value in change.model_dump(exclude_unset=True).items():
+        for name, value in change.model_dump().items():
             setattr(user, name, value)
         await session.flush()
         return UserOut.model_validate(user)
@@ -105,9 +105,9 @@ async def list_posts(
     after: After = None,
     limit: Limit = 20,
 ) -> PageOut[PostOut]:
-    async with database.read_rows() as connection:
+    async with database.read_only_connection() as connection:
         page = await posts.list_posts_of(connection, user_id, after=after, limit=limit)
-        if not page.items and await users.read_user(connection, user_id) is None:
+        if not page.items and await users.get_user_row(connection, user_id) is None:
             raise no_user(user_id)
         return PageOut[PostOut].model_validate(page)
 {% endcall %}

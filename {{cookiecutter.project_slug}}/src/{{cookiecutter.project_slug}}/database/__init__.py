@@ -1,7 +1,7 @@
 """The database layer: engines, sessions, units of work, transactions, health."""
 
 from .base import Base
+from .database import Database
 from .faults import Fault, fault_of
-from .session import Database
 
 __all__ = ["Base", "Database", "Fault", "fault_of"]

@@ -6,6 +6,10 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
+from . import asyncpg_driver as driver
+{% endcall %}
+
 
 class Fault(Enum):
     """Kinds of failure that are not the program's own."""
@@ -13,13 +17,13 @@ class Fault(Enum):
     UNAVAILABLE = auto()
     """No connection, or none free, or too much contention: try again later."""
     TIMED_OUT = auto()
-    """The statement took longer than it may."""
+    """The statement took longer than its timeout."""
     CONFLICT = auto()
-    """What was written contradicts what is stored: unique, foreign key, exclusion."""
+    """The write conflicts with existing data: unique, foreign key, exclusion."""
     STALE = auto()
-    """The row was changed by somebody else since it was read."""
+    """Somebody else has changed the row since it was read."""
     INVALID = auto()
-    """What was written breaks a CHECK of the table."""
+    """The write breaks a CHECK of the table."""
 
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -44,7 +48,7 @@ CLASSES = {
 
 
 def sqlstate_of(error: BaseException) -> str | None:
-    """The SQLSTATE that the server gave, if it gave one."""
+    """Return the SQLSTATE that the server gave, if it gave one."""
     if not isinstance(error, DBAPIError):
         return None
     sqlstate: str | None = getattr(error.orig, "sqlstate", None)
@@ -52,18 +56,12 @@ def sqlstate_of(error: BaseException) -> str | None:
 
 
 def constraint_of(error: DBAPIError) -> str | None:
-    """The name of the constraint that was violated, if one was."""
-{% if cookiecutter.engine == "async" %}
-    name: str | None = getattr(error.driver_exception, "constraint_name", None)
-{% else %}
-    diagnostics = getattr(error.driver_exception, "diag", None)
-    name: str | None = getattr(diagnostics, "constraint_name", None)
-{% endif %}
-    return name
+    """Return the name of the constraint that was violated, if one was."""
+    return driver.constraint_name(error.driver_exception)
 
 
 def fault_of(error: BaseException) -> Fault | None:
-    """The fault behind an exception; None for a bug (bad SQL, NOT NULL, a write while reading)."""
+    """Return the fault behind an exception; None for a bug (bad SQL, NOT NULL, a write in a read)."""
     if isinstance(error, PoolTimeoutError):
         return Fault.UNAVAILABLE
     if isinstance(error, StaleDataError):
@@ -72,6 +70,6 @@ def fault_of(error: BaseException) -> Fault | None:
         return None
     if sqlstate := sqlstate_of(error):
         return SQLSTATES.get(sqlstate) or CLASSES.get(sqlstate[:2])
-    # Without an SQLSTATE the server did not speak: refused, unreachable, or gone in the middle.
+    # Without an SQLSTATE the server did not answer: it refused, is unreachable, or went away.
     lost = error.connection_invalidated or isinstance(error, OperationalError)
     return Fault.UNAVAILABLE if lost else None

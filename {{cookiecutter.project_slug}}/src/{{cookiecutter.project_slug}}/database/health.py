@@ -3,31 +3,31 @@
 {% if cookiecutter.engine == "async" %}
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from sqlalchemy import Pool, QueuePool, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+Probe = Callable[[], Awaitable[str | None]]
 {% else %}
 import threading
 from collections.abc import Callable
-{% endif %}
 from dataclasses import dataclass
 
-from sqlalchemy import {{ 'Connection, ' if cookiecutter.engine == 'sync' }}Pool, QueuePool, text
+from sqlalchemy import Connection, Pool, QueuePool, text
 from sqlalchemy.exc import SQLAlchemyError
-{% if cookiecutter.engine == "async" %}
-from sqlalchemy.ext.asyncio import AsyncConnection
-{% endif %}
 
-{% if cookiecutter.engine == "async" %}
-Probe = Callable[[], Awaitable[str | None]]
-{% else %}
 Probe = Callable[[], str | None]
 {% endif %}
 
-# Seconds: a probe that takes longer has failed.
+# Seconds after which a probe has failed.
 PROBE_TIMEOUT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What a probe found: the schema's revision, or the reason why the database cannot be used."""
+    """The result of a probe: the revision of the schema, or why the database cannot be used."""
 
     revision: str | None = None
     error: SQLAlchemyError | None = None
@@ -46,7 +46,7 @@ class PoolStatus:
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 async def read_revision(connection: AsyncConnection) -> str | None:
-    """The schema's revision; None without migrations, or without the right to read theirs."""
+    """Return the schema's revision; None if there is none, or no right to read it."""
     readable = text("SELECT has_table_privilege(to_regclass('alembic_version')::oid, 'SELECT')")
     if not await connection.scalar(readable):
         return None
@@ -55,7 +55,7 @@ async def read_revision(connection: AsyncConnection) -> str | None:
 
 
 class ReadinessProbe:
-    """Asks the database; those who ask while an answer is under way share it."""
+    """Ask the database; callers that arrive together share one answer."""
 
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
@@ -64,7 +64,7 @@ class ReadinessProbe:
         self._answer = Readiness()
 
     async def check(self) -> Readiness:
-        """The schema's revision, or the error: of SQLAlchemy, never raised."""
+        """Return the schema's revision, or the SQLAlchemyError instead of raising it."""
         seen = self._answers
         async with self._lock:
             if self._answers == seen:
@@ -78,13 +78,13 @@ class ReadinessProbe:
 
 
 def pool_status(pool: Pool, max_overflow: int) -> PoolStatus:
-    """How full the pool is."""
+    """Return how full the pool is."""
     assert isinstance(pool, QueuePool)
     return PoolStatus(
         size=pool.size(),
         checked_in=pool.checkedin(),
         checked_out=pool.checkedout(),
-        # SQLAlchemy counts from minus the size while the pool is not yet full.
+        # SQLAlchemy counts from minus the size until the pool is full.
         overflow=max(0, pool.overflow()),
         limit=pool.size() + max_overflow,
     )

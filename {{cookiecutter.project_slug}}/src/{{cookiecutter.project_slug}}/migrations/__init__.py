@@ -1,4 +1,4 @@
-"""The schema's revisions, and Alembic's configuration for programs."""
+"""The revisions of the schema, and Alembic's configuration for programs."""
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -7,18 +7,17 @@ from ..settings import Settings
 
 
 def alembic_config(settings: Settings | None = None) -> Config:
-    """What alembic.ini is to the command line, for alembic.command: `upgrade(config, "head")`.
+    """Return the configuration for alembic.command: `upgrade(alembic_config(), "head")`.
 
-    The database is that of the settings, by default the environment's. An engine or a connection,
+    It uses the database of the settings, by default those of the environment. You can set
+    `config.attributes["connection"]` to an engine or a connection instead.
 {% if cookiecutter.engine == "async" %}
-    sync or async, may be given instead, as `config.attributes["connection"]`. In a running event
-    loop `await asyncio.to_thread(upgrade, config, "head")` leaves the loop free; with a connection
-    of that loop it is `await connection.run_sync(lambda _: upgrade(config, "head"))`.
-{% else %}
-    may be given instead, as `config.attributes["connection"]`.
+    Both may be sync or async. In a running event loop, call
+    `await asyncio.to_thread(upgrade, config, "head")`. With a connection of that loop, call
+    `await connection.run_sync(lambda _: upgrade(config, "head"))`.
 {% endif %}
-    A connection that is in a transaction is migrated within it, and without the lock, the timeouts
-    and the retries of running.py.
+    On a connection that is in a transaction, the migrations are a part of it, without the lock, the
+    timeouts and the retries of locking.py.
     """
     config = Config(attributes={"settings": settings})
     config.set_main_option("script_location", __name__.replace(".", ":"))
@@ -26,5 +25,5 @@ def alembic_config(settings: Settings | None = None) -> Config:
 
 
 def heads() -> list[str]:
-    """The newest revisions that this installation knows: none, or one, or unmerged branches."""
+    """Return the newest revisions that this installation knows: none, one, or unmerged branches."""
     return ScriptDirectory.from_config(alembic_config()).get_heads()

@@ -1,4 +1,4 @@
-"""Filling in the data of a revision while the service runs: a command, not a migration."""
+"""Fill in the data of a revision while the service runs: a command, not a migration."""
 
 import logging
 import time
@@ -16,25 +16,25 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from ..database.faults import Fault, fault_of
-from .operations import patiently
-from .running import Timeouts, give_way
+from .locking import Timeouts, retry_on_lock_timeout
+from .online import run_with_long_timeouts
 
 logger = logging.getLogger(__name__)
 
-# No transaction lasts for a second: a batch that would is broken off, and made smaller.
+# No transaction lasts for a second. A batch that takes longer is cancelled and made smaller.
 TIMEOUTS = Timeouts(lock=0.4, statement=0.8)
-# Seconds that a batch shall take.
-TARGET = 0.25
-FIRST_BATCH = 500
-REPORT = 2.0
+# Seconds that a batch should take.
+TARGET_DURATION = 0.25
+FIRST_BATCH_SIZE = 500
+REPORT_INTERVAL = 2.0  # seconds
 
 
 @dataclass(frozen=True)
 class Backfill:
-    """What a revision leaves to be done, as SQL: `backfill = Backfill(…)` in the revision's file.
+    """The work that a revision leaves, as SQL: `backfill = Backfill(…)` in the revision's file.
 
-    Rows for which `pending` holds are updated with `assignments`, after which it holds no more.
-    The `key` is unique, not NULL, and has an order: batches are ranges of it.
+    Rows that meet `pending` are updated with `assignments`. After that they must not meet it any
+    more. The `key` is unique, not NULL, and has an order: batches are ranges of it.
     """
 
     table: str
@@ -43,7 +43,7 @@ class Backfill:
     key: str = "id"
 
     def batch(self, after: object) -> str:
-        """One statement: where the next batch ends, its number of rows, and of those changed."""
+        """Return a statement that does a batch: its last key, its rows, and how many it changed."""
         start = "" if after is None else f"WHERE {self.key} > :after"
         return f"""
             WITH batch AS MATERIALIZED (
@@ -61,9 +61,10 @@ class Backfill:
         """
 
     def run(self, connection: Connection) -> None:
-        """Changes the rows in batches, each committed; may be stopped, and run again, at any time.
+        """Change the rows in batches. Each batch is committed, so you can stop and resume it.
 
-        The batches adapt to how long they take. Raises CommandError when a row stays locked.
+        The size of a batch follows the time that the last one took. Raises CommandError when a row
+        stays locked.
         """
         connection.commit()
         connection = connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -72,7 +73,7 @@ class Backfill:
         estimate = text("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:table)")
         total = connection.scalar(estimate, {"table": self.table}) or 0
         progress = Progress(self.table, total)
-        after, size = None, FIRST_BATCH
+        after, size = None, FIRST_BATCH_SIZE
         while True:
             started = time.monotonic()
             batch = partial(
@@ -81,7 +82,7 @@ class Backfill:
                 {"after": after, "size": size} if after is not None else {"size": size},
             )
             try:
-                end, rows, changed = give_way(batch).one()
+                end, rows, changed = retry_on_lock_timeout(batch).one()
             except DBAPIError as error:
                 if fault_of(error) is not Fault.TIMED_OUT or size == 1:
                     raise
@@ -92,14 +93,14 @@ class Backfill:
             after = end
             progress.add(rows, changed)
             seconds = time.monotonic() - started
-            size = max(1, min(2 * size, int(size * TARGET / seconds)))
+            size = max(1, min(2 * size, int(size * TARGET_DURATION / seconds)))
             time.sleep(seconds / 4)  # for replicas and autovacuum to keep up
         progress.report("done")
 
 
 @dataclass
 class Progress:
-    """What has been done, logged every two seconds."""
+    """Count the rows that are done, and log them every two seconds."""
 
     table: str
     total: int
@@ -108,25 +109,25 @@ class Progress:
     reported: float = field(default_factory=time.monotonic)
 
     def add(self, rows: int, changed: int) -> None:
-        """Counts a batch."""
+        """Count a batch."""
         self.rows += rows
         self.changed += changed
-        if time.monotonic() > self.reported + REPORT:
+        if time.monotonic() > self.reported + REPORT_INTERVAL:
             self.reported = time.monotonic()
             # The server's estimate of the total may be old, or missing.
             share = f"{self.rows / self.total:.0%}" if self.rows <= self.total else "under way"
             self.report(share)
 
     def report(self, state: str) -> None:
-        """Logs a line."""
+        """Log a line."""
         logger.info("%s: %s, %d rows read, %d changed", self.table, state, self.rows, self.changed)
 
 
 def require_backfilled(revision: str) -> None:
-    """Stops a migration while rows of that earlier revision's backfill are pending.
+    """Stop a migration while the backfill of that earlier revision has pending rows.
 
-    Reads the table without keeping anybody from it. Call it first in the migration. SQL that is
-    written instead of run (`--sql`) does not check.
+    Call it first in the migration. It reads the table and blocks nobody. Raises CommandError. SQL
+    that is written instead of run (`--sql`) does not check.
     """
     context = op.get_context()
     assert context.script is not None
@@ -135,14 +136,16 @@ def require_backfilled(revision: str) -> None:
     def check() -> None:
         statement = f"SELECT EXISTS (SELECT FROM {backfill.table} WHERE {backfill.pending})"
         if op.get_bind().scalar(text(statement)):
-            raise CommandError(f"{backfill.table}: run the backfill of revision {revision} first")
+            raise CommandError(
+                f"{backfill.table} has pending rows: run the backfill of revision {revision} first.",
+            )
 
     if not context.as_sql:
-        patiently(check)
+        run_with_long_timeouts(check)
 
 
 def backfill(config: Config, revision: str) -> None:
-    """Fill in the data of a revision, in short transactions; may be stopped and run again."""
+    """Fill in the data of a revision, in short transactions; you can stop and resume it."""
     script = ScriptDirectory.from_config(config)
     work = _backfill_of(script, revision)
 
@@ -159,5 +162,5 @@ def _backfill_of(script: ScriptDirectory, revision: str) -> Backfill:
     found = script.get_revision(revision)
     work = getattr(found.module, "backfill", None) if found else None
     if not isinstance(work, Backfill):
-        raise CommandError(f"Revision {revision} has no backfill = Backfill(…)")
+        raise CommandError(f"Revision {revision} has no `backfill = Backfill(…)`.")
     return work

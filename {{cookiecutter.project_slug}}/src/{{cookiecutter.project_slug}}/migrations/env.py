@@ -1,137 +1,133 @@
-"""Alembic's environment: which database, what is compared, and how migrations are run on it."""
+"""Alembic's environment: run its command on the database, or write the SQL of it."""
 
 {% if cookiecutter.engine == "async" %}
 import asyncio
-{% endif %}
-import importlib
 import logging
-import pkgutil
-{% if cookiecutter.engine == "async" %}
 from concurrent.futures import ThreadPoolExecutor
-{% endif %}
-from typing import Any, Literal
+from typing import Any
 
-import alembic_postgresql_enum
 from alembic import context
-from alembic.autogenerate.api import AutogenContext
 from alembic.util import CommandError
-{% if cookiecutter.engine == "async" %}
-from sqlalchemy import Connection, Engine, TypeDecorator
+from sqlalchemy import Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 {% else %}
-from sqlalchemy import Connection, Engine, TypeDecorator
+import logging
+from typing import Any
+
+from alembic import context
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine
 {% endif %}
 
-from {{ cookiecutter.project_slug }} import models
-from {{ cookiecutter.project_slug }}.database import Base
 from {{ cookiecutter.project_slug }}.database.engine import create_database_engine
-from {{ cookiecutter.project_slug }}.migrations.running import (
-    BRIEF,
-    PATIENT,
-    give_way,
-    remaining_steps,
-    turn,
+from {{ cookiecutter.project_slug }}.migrations import autogenerate
+from {{ cookiecutter.project_slug }}.migrations.locking import (
+    LONG_TIMEOUTS,
+    SHORT_TIMEOUTS,
+    migration_lock,
+    resume_steps,
+    retry_on_lock_timeout,
 )
 from {{ cookiecutter.project_slug }}.settings import Settings
 
-for module in pkgutil.walk_packages(models.__path__, f"{models.__name__}."):
-    importlib.import_module(module.name)
-
-alembic_postgresql_enum.set_configuration(
-    alembic_postgresql_enum.Config(
-        add_type_ignore=True,
-        type_ignore_comment="  # type: ignore[attr-defined]  # of alembic-postgresql-enum",
-    ),
-)
-
-
-def render_item(kind: str, item: object, autogen_context: AutogenContext) -> str | Literal[False]:
-    """Writes a type of the project as the database's, so that migrations outlive it."""
-    if kind != "type" or not isinstance(item, TypeDecorator):
-        return False
-    implementation = item.impl_instance
-    if type(implementation).__module__.startswith("sqlalchemy.dialects.postgresql"):
-        autogen_context.imports.add("from sqlalchemy.dialects import postgresql")
-        return f"postgresql.{implementation!r}"
-    return f"sa.{implementation!r}"
-
-
 OPTIONS: dict[str, Any] = {
-    "target_metadata": Base.metadata,
-    "compare_server_default": True,
-    "autogenerate_plugins": ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
-    "render_item": render_item,
+    "target_metadata": autogenerate.target_metadata(),
     "transaction_per_migration": True,
+    **autogenerate.OPTIONS,
 }
 
 
+def main() -> None:
+    if context.config.cmd_opts is not None:  # a command line; a program sets up its own logging
+        logging.basicConfig(format="%(levelname)s [%(name)s] %(message)s", level=logging.INFO)
+        logging.getLogger("alembic.runtime").setLevel(logging.WARNING)
+    if context.is_offline_mode():
+        write_sql()
+    else:
+        run_on(context.config.attributes.get("connection"))
+
+
 def write_sql() -> None:
-    """Writes the SQL of the migrations instead of running it; needs no database."""
+    """Write the SQL of the migrations instead of running it; needs no database."""
     context.configure(
         dialect_name="postgresql",
         dialect_opts={"paramstyle": "named"},
         literal_binds=True,
         **OPTIONS,
     )
-    for statement in BRIEF.sql():
+    for statement in SHORT_TIMEOUTS.sql():
         context.execute(statement)
     context.run_migrations()
 
 
-def migrate(connection: Connection) -> None:
-    """Does the command's work on the connection."""
+def run_command(connection: Connection) -> None:
+    """Run the command on the connection; a transaction that is open already stays open."""
     in_transaction = connection.in_transaction()
     context.configure(connection=connection, **OPTIONS)
     command = context.get_context().opts
     if in_transaction:
         context.run_migrations()
     elif "destination_rev" in command:
-        context.configure(connection=connection, fn=remaining_steps(command["fn"]), **OPTIONS)
-        with turn(connection):
-            give_way(context.run_migrations)
-    else:  # shows or compares
+        context.configure(connection=connection, fn=resume_steps(command["fn"]), **OPTIONS)
+        with migration_lock(connection):
+            retry_on_lock_timeout(context.run_migrations)
+    else:  # it shows or compares
         context.run_migrations()
         connection.rollback()
 
 
-def migration_engine() -> {{ 'AsyncEngine' if cookiecutter.engine == 'async' else 'Engine' }}:
-    """An engine for what migrations connect to, which breaks off no long statement."""
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
+def migration_engine() -> AsyncEngine:
+    """Return an engine on the URL for migrations, with timeouts for long statements."""
     settings = context.config.attributes.get("settings") or Settings()
     url = settings.database_migration_url
     if url is None and settings.database_pgbouncer:
         raise CommandError(
-            "DATABASE_PGBOUNCER is true: set DATABASE_MIGRATION_URL to the server itself, since "
-            "migrations need a session of their own, which PgBouncer does not give",
+            "DATABASE_PGBOUNCER is true, so set DATABASE_MIGRATION_URL to the server itself. "
+            "Migrations need a session of their own, which PgBouncer does not give.",
         )
     changes = {
         "database_pgbouncer": False,
-        "database_lock_timeout": PATIENT.lock,
-        "database_statement_timeout": PATIENT.statement,
-        "database_slow_query": PATIENT.statement,
+        "database_lock_timeout": LONG_TIMEOUTS.lock,
+        "database_statement_timeout": LONG_TIMEOUTS.statement,
+        "database_slow_query": LONG_TIMEOUTS.statement,
     }
     return create_database_engine(
         url or settings.database_url,
         settings.model_copy(update=changes),
     )
+{% endcall %}
 
 
 {% if cookiecutter.engine == "async" %}
-async def migrate_by(engine: AsyncEngine) -> None:
-    """Migrates on a connection of the engine, all of whose connections end with the event loop."""
+def run_on(given: AsyncEngine | AsyncConnection | Engine | Connection | None) -> None:
+    """Run the command on what a program gave, or else on an engine of its own."""
+    match given:
+        case None if loop_is_running():
+            with ThreadPoolExecutor(1) as executor:
+                executor.submit(asyncio.run, run_on_engine(migration_engine())).result()
+        case None:
+            asyncio.run(run_on_engine(migration_engine()))
+        case AsyncEngine() if not loop_is_running():
+            asyncio.run(run_on_engine(given))
+        case AsyncEngine():
+            run_on(given.sync_engine)
+        case AsyncConnection():
+            run_on(given.sync_connection)
+        case Engine():
+            with given.connect() as connection:
+                run_command(connection)
+        case Connection():
+            run_command(given)
+
+
+async def run_on_engine(engine: AsyncEngine) -> None:
+    """Run the command on a connection of the engine; its connections end with the event loop."""
     try:
         async with engine.connect() as connection:
-            await connection.run_sync(migrate)
+            await connection.run_sync(run_command)
     finally:
         await engine.dispose()
-
-
-def migrate_on(given: Engine | Connection) -> None:
-    """Migrates on what a program has given."""
-    if isinstance(given, Connection):
-        migrate(given)
-    else:
-        with given.connect() as connection:
-            migrate(connection)
 
 
 def loop_is_running() -> bool:
@@ -141,50 +137,20 @@ def loop_is_running() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-if context.config.cmd_opts is not None:  # a command line; programs have a logging of their own
-    logging.basicConfig(format="%(levelname)s [%(name)s] %(message)s", level=logging.INFO)
-    logging.getLogger("alembic.runtime").setLevel(logging.WARNING)
-
-given = context.config.attributes.get("connection")
-if context.is_offline_mode():
-    write_sql()
-elif given is None and loop_is_running():
-    with ThreadPoolExecutor(1) as executor:
-        executor.submit(asyncio.run, migrate_by(migration_engine())).result()
-elif given is None:
-    asyncio.run(migrate_by(migration_engine()))
-elif isinstance(given, AsyncEngine) and not loop_is_running():
-    asyncio.run(migrate_by(given))
-elif isinstance(given, AsyncEngine):
-    migrate_on(given.sync_engine)
-elif isinstance(given, AsyncConnection) and given.sync_connection is not None:
-    migrate_on(given.sync_connection)
-else:
-    migrate_on(given)
 {% else %}
-def migrate_by(engine: Engine) -> None:
-    """Migrates on a connection of the engine."""
-    with engine.connect() as connection:
-        migrate(connection)
-
-
-if context.config.cmd_opts is not None:  # a command line; programs have a logging of their own
-    logging.basicConfig(format="%(levelname)s [%(name)s] %(message)s", level=logging.INFO)
-    logging.getLogger("alembic.runtime").setLevel(logging.WARNING)
-
-given = context.config.attributes.get("connection")
-if context.is_offline_mode():
-    write_sql()
-elif given is None:
-    engine = migration_engine()
+def run_on(given: Engine | Connection | None) -> None:
+    """Run the command on what a program gave, or else on an engine of its own."""
+    if isinstance(given, Connection):
+        run_command(given)
+        return
+    engine = given or migration_engine()
     try:
-        migrate_by(engine)
+        with engine.connect() as connection:
+            run_command(connection)
     finally:
-        engine.dispose()
-elif isinstance(given, Engine):
-    migrate_by(given)
-else:
-    migrate(given)
+        if given is None:
+            engine.dispose()
 {% endif %}
+
+
+main()

@@ -1,4 +1,4 @@
-"""Pages of a list by keyset: the last is as fast as the first, and writes do not shift them."""
+"""Keyset pagination: the last page is as fast as the first, and new rows do not shift pages."""
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -7,36 +7,38 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, {{ "Connection, " if cookiecutter.engine == "sync" }}Integer, bindparam, select, tuple_
 {% if cookiecutter.engine == "async" %}
+from sqlalchemy import ColumnElement, Integer, bindparam, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 {% else %}
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, select, tuple_
 from sqlalchemy.orm import Session
 {% endif %}
 
 from ..database.base import Entity
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
-# What reads rows: the connection of read_rows(), or a session.
+# Rows can be read on the connection of read_only_connection() or in a session.
 Reader = AsyncConnection | AsyncSession
 
 
 class InvalidCursorError(ValueError):
-    """The cursor is not one that a page has given out."""
+    """The cursor did not come from a page of this list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some rows of a list, by column, and the cursor of the next page where there is one."""
+    """Some rows of a list, by column name, and the cursor of the next page, if there is one."""
 
     items: list[dict[str, Any]]
     next: str | None
 
 
-class Pages:
-    """The pages of a table's rows, newest first; make one per list: building statements takes time.
+class KeysetPages:
+    """The pages of a table's rows, newest first.
 
-    The conditions may have parameters. Wants an index that ends with `created_at, id`.
+    Create one for each list, at module level, because building its statements takes time. The
+    conditions may have parameters. The table needs an index that ends with `created_at, id`.
     """
 
     def __init__(self, entity: type[Entity], *conditions: ColumnElement[bool]) -> None:
@@ -58,9 +60,9 @@ class Pages:
         after: str | None,
         limit: int,
     ) -> Page:
-        """The rows that follow the cursor, with the conditions' parameters.
+        """Return up to `limit` rows that follow the cursor `after`, or the first ones.
 
-        Raises InvalidCursorError.
+        `parameters` are those of the conditions. Raises InvalidCursorError.
         """
         values = {**(parameters or {}), "limit": limit + 1}
         statement = self._first
@@ -69,7 +71,7 @@ class Pages:
             values["after_created_at"], values["after_id"] = decode_cursor(after)
         result = await reader.execute(statement, values)
         columns = result.keys()
-        # Dictionaries, since looking up each value of a Row by its name takes thrice as long.
+        # Dictionaries, because looking up each value of a Row by its name takes three times as long.
         found = [dict(zip(columns, row, strict=True)) for row in result]
         items = found[:limit]
         return Page(items, encode_cursor(items[-1]) if len(found) > limit else None)
@@ -77,13 +79,13 @@ class Pages:
 
 
 def encode_cursor(row: Mapping[str, Any]) -> str:
-    """The cursor of the page that follows the row."""
+    """Return the cursor of the page that follows the row."""
     position = [row["created_at"].isoformat(), row["id"]]
     return urlsafe_b64encode(json.dumps(position).encode()).decode()
 
 
 def decode_cursor(cursor: str) -> tuple[datetime, int]:
-    """The creation time and the key of the row that the page follows."""
+    """Return the creation time and the key of the row that the page follows."""
     try:
         created_at, key = json.loads(urlsafe_b64decode(cursor))
         moment = datetime.fromisoformat(created_at)
@@ -91,4 +93,4 @@ def decode_cursor(cursor: str) -> tuple[datetime, int]:
             raise ValueError("out of range")
         return moment.astimezone(UTC), int(key)
     except (ArithmeticError, RecursionError, TypeError, ValueError) as error:
-        raise InvalidCursorError("the cursor is not one of this list") from error
+        raise InvalidCursorError("This cursor is not one of this list.") from error

@@ -13,19 +13,18 @@ from sqlalchemy.orm import Session, selectinload
 {% endif %}
 
 from ..models import Post, Role, User
-from .pagination import Page, Pages, Reader
+from .pagination import Page, KeysetPages, Reader
 
 ADULT_AGE = 18
 
-# Rows, for what only reads; objects are for what changes them. Built once, since building a
-# statement costs a fifth of a read.
-USER_ROW = select(User.__table__).where(User.__table__.c.id == bindparam("user_id"))
-USER_ROWS = Pages(User)
+# Built once, because building a statement costs a fifth of a read.
+SELECT_USER_BY_ID = select(User.__table__).where(User.__table__.c.id == bindparam("user_id"))
+USER_PAGES = KeysetPages(User)
 
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
-async def read_user(reader: Reader, user_id: int) -> Row[Any] | None:
-    result = await reader.execute(USER_ROW, {"user_id": user_id})
+async def get_user_row(reader: Reader, user_id: int) -> Row[Any] | None:
+    result = await reader.execute(SELECT_USER_BY_ID, {"user_id": user_id})
     return result.one_or_none()
 
 
@@ -40,18 +39,18 @@ async def get_user_by_email(session: AsyncSession, email: str) -> User | None:
 
 
 async def get_user_with_posts(session: AsyncSession, user_id: int) -> User | None:
-    """With `posts` loaded, by a second query whatever their number."""
+    """Return the user with `posts` loaded, by one more query whatever their number."""
     statement = select(User).where(User.id == user_id).options(selectinload(User.posts))
     result = await session.execute(statement)
     return result.scalar_one_or_none()
 
 
 async def list_users(reader: Reader, *, after: str | None, limit: int) -> Page:
-    """A page, newest first; raises InvalidCursorError."""
-    return await USER_ROWS.fetch(reader, after=after, limit=limit)
+    """Return a page, newest first; raises InvalidCursorError."""
+    return await USER_PAGES.fetch(reader, after=after, limit=limit)
 
 
-async def newest_users(session: AsyncSession, limit: int = 10) -> Sequence[User]:
+async def list_newest_users(session: AsyncSession, limit: int = 10) -> Sequence[User]:
     statement = select(User).order_by(User.created_at.desc(), User.id.desc()).limit(limit)
     result = await session.execute(statement)
     return result.scalars().all()
@@ -80,13 +79,13 @@ async def count_active_users(session: AsyncSession) -> int:
 
 
 async def count_users_by_role(session: AsyncSession) -> dict[Role, int]:
-    """Roles that nobody has are left out."""
+    """Return the number of users of each role that somebody has."""
     result = await session.execute(select(User.role, func.count(User.id)).group_by(User.role))
     return dict(result.all())
 
 
 async def count_posts_by_user(session: AsyncSession) -> list[tuple[User, int]]:
-    """Every user, those without posts too, with the number of their posts."""
+    """Return every user, also without posts, and the number of their posts."""
     statement = (
         select(User, func.count(Post.id))
         .outerjoin(Post, User.id == Post.author_id)
@@ -98,13 +97,13 @@ async def count_posts_by_user(session: AsyncSession) -> list[tuple[User, int]]:
 
 
 async def insert_users(session: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Many rows in few statements, without making objects of them."""
+    """Insert many rows in few statements, without making objects of them."""
     if rows:
         await session.execute(insert(User), rows)
 
 
 async def upsert_users(session: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> Sequence[User]:
-    """Inserts users; those whose e-mail address exists get the name given here."""
+    """Insert users; rename those whose e-mail address exists, and return all of them."""
     if not rows:
         return []
     new = postgresql_insert(User).values(rows)

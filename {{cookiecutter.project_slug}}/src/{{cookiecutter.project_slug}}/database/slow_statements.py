@@ -1,4 +1,4 @@
-"""What the database layer logs about statements."""
+"""The log of slow statements."""
 
 import logging
 import time
@@ -11,9 +11,9 @@ logger = logging.getLogger(__name__)
 
 
 def log_slow_statements(engine: Engine, threshold: float) -> None:
-    """Logs the statements that take longer than `threshold` seconds, without their parameters.
+    """Log each statement that takes longer than `threshold` seconds, without its parameters.
 
-    Those that fail are logged too, such as one that ran into statement_timeout.
+    A statement that fails is logged too, for example one that ran into statement_timeout.
     """
 
     def execute(

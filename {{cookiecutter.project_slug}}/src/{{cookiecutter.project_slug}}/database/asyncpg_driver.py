@@ -1,0 +1,142 @@
+"""What is asyncpg's own way: its arguments, its exceptions, the check of a connection."""
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from asyncpg import InterfaceError, PostgresError
+from sqlalchemy import Engine, Pool, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from ..settings import Settings
+
+
+def connect_arguments(
+    query: Mapping[str, Any],
+    settings: Settings,
+    parameters: Mapping[str, str],
+    response_timeout: float,
+) -> dict[str, Any]:
+    """Return the arguments of asyncpg.connect(), with libpq's names in the URL's query translated.
+
+    `parameters` are the server's parameters of the session. A server that does not answer within
+    `response_timeout` seconds counts as lost.
+    """
+    # asyncpg reads the TLS parameters, files included, from a DSN only.
+    dsn = {name: query[name] for name in query if name.startswith(("ssl", "target_"))}
+    arguments: dict[str, Any] = {
+        "dsn": f"postgresql://?{urlencode(dsn)}",
+        "timeout": settings.database_connect_timeout,
+        "command_timeout": response_timeout,
+        "server_settings": {"application_name": query["application_name"], **parameters},
+    }
+    if "options" in query:
+        arguments["server_settings"]["options"] = query["options"]
+    if settings.database_pgbouncer:
+        # A prepared statement belongs to one server connection, and PgBouncer changes that.
+        arguments |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+    return arguments
+
+
+def add_listeners(engine: Engine) -> None:
+    """Make the engine connect, and report a lost connection, as it does with other drivers."""
+    event.listen(engine, "do_connect", connect)
+    event.listen(engine, "handle_error", translate_timeout)
+
+
+def connect(
+    dialect: Dialect,
+    _record: ConnectionPoolEntry,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> DBAPIConnection:
+    """Try each host in turn; raise OperationalError if none answers.
+
+    asyncpg has one timeout for all hosts together, and raises most refusals as bare exceptions.
+    """
+    dbapi = dialect.loaded_dbapi
+    hosts, ports = kwargs.get("host"), kwargs.get("port", [])
+    try:
+        return dialect.connect(*args, **kwargs)
+    except (OSError, dbapi.Error) as error:
+        if isinstance(error, TimeoutError) and isinstance(hosts, list) and len(hosts) > 1:
+            others = {"host": hosts[1:], "port": ports[1:]}
+            return connect(dialect, _record, args, kwargs | others)
+        reason = str(error) or "timed out"
+        raise dbapi.OperationalError(f"cannot connect: {reason}", error) from error
+
+
+def translate_timeout(context: ExceptionContext) -> None:
+    """Treat asyncpg's bare TimeoutError (command_timeout) as a lost connection."""
+    error = context.original_exception
+    if isinstance(error, TimeoutError):
+        context.is_disconnect = True
+        context.invalidate_pool_on_disconnect = False
+        raise OperationalError(
+            context.statement,
+            None,
+            error,
+            hide_parameters=True,
+            connection_invalidated=True,
+        )
+
+
+def constraint_name(error: BaseException | None) -> str | None:
+    """Return the constraint that asyncpg's exception names, if it names one."""
+    name: str | None = getattr(error, "constraint_name", None)
+    return name
+
+
+def looks_closed(connection: Any) -> bool:
+    """Whether the driver knows that the connection is closed; costs no round trip."""
+    closed: bool = connection.driver_connection.is_closed()
+    return closed
+
+
+def responds(connection: Any, timeout: float) -> bool:
+    """Whether the server answers within `timeout` seconds; costs a round trip."""
+    try:
+        connection.run_async(lambda driver: driver.execute("SELECT 1", timeout=timeout))
+    except (OSError, InterfaceError, PostgresError):
+        return False
+    return True
+
+
+class ConnectionOwner:
+    """The process and the event loop that the connections of some engines belong to."""
+
+    def __init__(self, engines: Sequence[Engine]) -> None:
+        self._engines = engines
+        self._pid = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._inherited_pools: list[Pool] = []
+
+    def claim(self) -> bool:
+        """Make the running process and event loop the owner; return whether that replaced pools.
+
+        Connections of a parent process, or of an event loop that has ended, are left alone. Raises
+        RuntimeError while another event loop uses the connections.
+        """
+        pid, loop = os.getpid(), asyncio.get_running_loop()
+        if self._loop is loop and self._pid == pid:
+            return False
+        is_first = self._loop is None
+        if not is_first:
+            self._abandon_connections(is_fork=self._pid != pid)
+        self._pid, self._loop = pid, loop
+        return not is_first
+
+    def _abandon_connections(self, *, is_fork: bool) -> None:
+        if is_fork:
+            # Keep these pools: their finalizers would unregister the parent's sockets from its
+            # event loop.
+            self._inherited_pools += [engine.pool for engine in self._engines]
+        elif self._loop is not None and not self._loop.is_closed():
+            raise RuntimeError("another event loop uses this Database: create one for each loop")
+        for engine in self._engines:
+            engine.dispose(close=False)

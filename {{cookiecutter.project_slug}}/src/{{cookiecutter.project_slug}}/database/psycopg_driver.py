@@ -1,0 +1,137 @@
+"""What is psycopg's own way: its arguments, a bounded wait, the check of a connection."""
+
+import math
+import os
+import selectors
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, cast
+
+import psycopg
+from psycopg.abc import RV, PQGen
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from ..settings import Settings
+
+
+def connect_arguments(
+    query: Mapping[str, Any],
+    settings: Settings,
+    parameters: Mapping[str, str],
+    response_timeout: float,
+) -> dict[str, Any]:
+    """Return the arguments of BoundedConnection.connect(), those of the URL's query among them.
+
+    `parameters` are the server's parameters of the session. A server that does not answer within
+    `response_timeout` seconds counts as lost.
+    """
+    options = [f"-c {name}={value}" for name, value in parameters.items()]
+    if "options" in query:
+        options.insert(0, query["options"])
+    arguments: dict[str, Any] = {
+        **query,
+        "connect_timeout": math.ceil(settings.database_connect_timeout),
+        "response_timeout": response_timeout,
+        "options": " ".join(options),
+        # An idle connection stays known to the firewalls on its way.
+        "keepalives_idle": 30,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+    }
+    if settings.database_pgbouncer:
+        # A prepared statement belongs to one server connection, and PgBouncer changes that.
+        arguments["prepare_threshold"] = None
+    return arguments
+
+
+def add_listeners(engine: Engine) -> None:
+    """Make the engine's connections bounded ones."""
+    event.listen(engine, "do_connect", connect)
+
+
+def connect(
+    _dialect: Dialect,
+    _record: ConnectionPoolEntry,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> DBAPIConnection:
+    """Make a bounded connection in place of psycopg's own."""
+    return cast(DBAPIConnection, BoundedConnection.connect(*args, **kwargs))
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection that gives up on a server that does not answer for `response_timeout` seconds.
+
+    libpq would wait for ever, unless the kernel on the other side is gone too.
+    """
+
+    response_timeout: float | None = None
+
+    @classmethod
+    def connect(cls, conninfo: str = "", *, response_timeout: float, **kwargs: Any) -> Self:
+        connection = super().connect(conninfo, **kwargs)
+        connection.response_timeout = response_timeout
+        return connection
+
+    def wait(
+        self,
+        gen: PQGen[RV],
+        interval: float = 0.1,
+        timeout: float | None = None,
+    ) -> RV:
+        limit = self.response_timeout if timeout is None else timeout
+        try:
+            return super().wait(gen, interval, limit)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.pgconn.finish()  # the answer may still come, and must not be the next one's
+            raise
+
+
+def constraint_name(error: BaseException | None) -> str | None:
+    """Return the constraint that psycopg's exception names, if it names one."""
+    name: str | None = getattr(getattr(error, "diag", None), "constraint_name", None)
+    return name
+
+
+def looks_closed(connection: BoundedConnection) -> bool:
+    """Whether the server has sent something to an idle connection, such as that it shuts down."""
+    if connection.closed:
+        return True
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection.fileno(), selectors.EVENT_READ)
+        return bool(selector.select(timeout=0))
+
+
+def responds(connection: BoundedConnection, timeout: float) -> bool:
+    """Whether the server answers within `timeout` seconds; costs a round trip."""
+    response_timeout, autocommit = connection.response_timeout, connection.autocommit
+    try:
+        connection.response_timeout, connection.autocommit = timeout, True
+        connection.execute("")
+        connection.response_timeout, connection.autocommit = response_timeout, autocommit
+    except psycopg.Error:
+        return False
+    return True
+
+
+class ConnectionOwner:
+    """The process that the connections of some engines belong to."""
+
+    def __init__(self, engines: Sequence[Engine]) -> None:
+        self._engines = engines
+        self._pid = os.getpid()
+
+    def claim(self) -> bool:
+        """Make the running process the owner; return whether that replaced pools.
+
+        Connections of a parent process are left alone.
+        """
+        if self._pid == os.getpid():
+            return False
+        for engine in self._engines:
+            engine.dispose(close=False)
+        self._pid = os.getpid()
+        return True
