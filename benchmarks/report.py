@@ -37,9 +37,12 @@ def as_markdown(
     lines = [
         "# How fast is a rendered service?",
         "",
-        f"CPU time per request of one server process on one core, {CONNECTIONS} connections, as",
-        f"x = the seed pattern's CPU time / the candidate's: median of {rounds} rounds (range).",
-        f"Higher is faster. In each round every candidate has {seconds:g} s for each endpoint.",
+        "The table shows the CPU time per request of one server process on one core, "
+        f"with {CONNECTIONS} connections.",
+        "x is the seed pattern's CPU time divided by the candidate's: "
+        f"the median of {rounds} rounds, and the range in parentheses.",
+        "Higher is faster.",
+        f"In each round, every candidate runs for {seconds:g} s on each endpoint.",
         "",
         f"| service | {' | '.join(f'{endpoint}, x | ms' for endpoint in services)} |",
         f"|---|{'---|' * 2 * len(services)}",
@@ -57,7 +60,7 @@ def as_markdown(
         "Generating a project takes "
         f"{summary(slower)} times the CPU time of cookiecutter with {FLOOR}.",
         "",
-        f"Python {platform.python_version()}; {packages}.",
+        f"This was measured with Python {platform.python_version()}, {packages}.",
         "",
     ]
     return "\n".join(lines)
