@@ -41,6 +41,8 @@ OPTIONAL = {
     "tests/factories.py": {"example_models": "yes"},
     "tests/test_models.py": {"example_models": "yes"},
     "tests/test_queries.py": {"example_models": "yes"},
+    "tests/test_cancellation.py": {"engine": "async"},
+    "tests/api/clients.py": {"fastapi": "yes"},
     "tests/api/test_health.py": {"fastapi": "yes"},
     "tests/api/test_users.py": {"fastapi": "yes", "example_models": "yes"},
     "tests/api/test_posts.py": {"fastapi": "yes", "example_models": "yes"},
