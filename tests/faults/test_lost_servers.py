@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from .conftest import LONG, Connect, Project, Serve, administer, backends, eventually, together
-from .load import Answer, count, load
+from .http_load import Answer, count, load
 from .servers import PostgreSQL
 
 RESTARTS = 3 if LONG else 1

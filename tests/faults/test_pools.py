@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import InvalidRequestError
 
 from .conftest import LONG, Project, Render, Serve, administer, backends, eventually, together
-from .load import count, leave_early, load
+from .http_load import count, leave_early, load
 from .servers import PostgreSQL, Service
 
 IN_TRANSACTION = "state LIKE 'idle in transaction%'"
@@ -23,7 +23,7 @@ def pools(service: Service) -> Any:
     return httpx2.get(service.base_url + "/pools").json()
 
 
-def assert_whole(service: Service, server: PostgreSQL) -> None:
+def assert_nothing_leaked(service: Service, server: PostgreSQL) -> None:
     """Nothing is checked out, nothing is in a transaction, and all of it can be used."""
     eventually(lambda: not any(pool["checked_out"] for pool in pools(service).values()))
     eventually(lambda: not backends(server, IN_TRANSACTION))
@@ -48,7 +48,7 @@ def test_200_clients_get_200_or_503(
     assert counts.keys() <= {200, 503}
     assert counts[200] > 10 * seconds
     assert slowest < 20
-    assert_whole(service, server)
+    assert_nothing_leaked(service, server)
 
 
 def test_an_exhausted_pool_is_503_within_the_timeout(server: PostgreSQL, serve: Serve) -> None:
@@ -79,7 +79,7 @@ def test_clients_that_leave_cost_nothing(server: PostgreSQL, serve: Serve) -> No
     service = serve()
     bodies = [{"name": "Ada", "email": f"ada{number}@example.com"} for number in range(1000)]
     left = leave_early(service.base_url + "/users", bodies, patience=0.15)
-    assert_whole(service, server)
+    assert_nothing_leaked(service, server)
     with administer(server) as connection:
         done = {email for (email,) in connection.execute("SELECT email FROM users")}
     print(f"{left} of 1000 clients left, {len(done)} writes were done")
@@ -167,7 +167,7 @@ def test_a_stream_cannot_use_a_closed_session(server: PostgreSQL, serve: Serve) 
         with pytest.raises(httpx2.RemoteProtocolError):
             httpx2.get(service.base_url + "/late-stream")
     assert InvalidRequestError.__name__ in service.log()
-    assert_whole(service, server)
+    assert_nothing_leaked(service, server)
 
 
 FORK = """
