@@ -254,6 +254,7 @@ contexts = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=80,
     deadline=None,

@@ -15,6 +15,8 @@ import pytest
 from launcher import launcher
 from projects import BakedProject
 
+pytestmark = pytest.mark.slow
+
 # Says where its server is, and holds it until its standard input ends. It becomes another user by
 # itself, since that user may not be able to start this Python.
 HOLD = """

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from projects import KINDS, QUESTIONS, BakedProject
 
+pytestmark = pytest.mark.slow
+
 # The length of its name moves the ends of lines, and its first letter the order of imports.
 SLUGS = ["z", "acme_orders", "a" * 20 + "_" + "z" * 19]
 

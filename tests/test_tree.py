@@ -60,6 +60,7 @@ ALWAYS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answers", [pytest.param(a, id=" ".join(a.values())) for a in ANSWERS])
 def test_a_project_has_the_files_of_its_answers(
     bake: Callable[..., BakedProject], answers: dict[str, Any]
@@ -97,6 +98,7 @@ def test_names_differ_in_more_than_case() -> None:
     assert len(names) == len(set(names))
 
 
+@pytest.mark.slow
 def test_cookiecutter_pytest_cookies_and_cruft_make_the_same_tree(
     bake: Callable[..., BakedProject], tmp_path: Path, config_file: str
 ) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import importlib
-import os
 import sys
 import threading
 import time
@@ -23,10 +22,6 @@ from sqlalchemy import create_engine
 
 from .servers import PgBouncer, PostgreSQL, Service
 from .sync_facade import EventLoopThread, as_sync
-
-# The long forms, about 6 minutes, whose figures are printed:
-#   LONG_FAULTS=1 pytest tests/faults -n0 -s -k "200_clients or restart_under or transfers"
-LONG = "LONG_FAULTS" in os.environ
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import InvalidRequestError
 
-from .conftest import LONG, Project, Render, Serve, administer, backends, eventually, together
+from .conftest import Project, Render, Serve, administer, backends, eventually, together
 from .http_load import count, leave_early, load
 from .servers import PostgreSQL, Service
+
+pytestmark = pytest.mark.slow
 
 IN_TRANSACTION = "state LIKE 'idle in transaction%'"
 
@@ -33,14 +35,19 @@ def assert_nothing_leaked(service: Service, server: PostgreSQL) -> None:
     assert count(load(url, clients=limit, seconds=0.3)).keys() == {200}
 
 
+@pytest.mark.parametrize("seconds", [1.5, pytest.param(20, marks=pytest.mark.long)])
 @pytest.mark.parametrize("pool", [{"pool_size": "5", "max_overflow": "10"}, {}], ids=str)
 @pytest.mark.parametrize(("method", "path"), [("GET", "/slow-read"), ("POST", "/slow-write")])
 def test_200_clients_get_200_or_503(
-    server: PostgreSQL, serve: Serve, pool: dict[str, str], method: str, path: str
+    server: PostgreSQL,
+    serve: Serve,
+    pool: dict[str, str],
+    method: str,
+    path: str,
+    seconds: float,
 ) -> None:
     """Queries of 100 ms from 200 clients at once: nobody hangs, nothing is left behind."""
     service = serve(pool_timeout="0.5", **pool)
-    seconds = 20 if LONG else 1.5
     answers = load(service.base_url + path, clients=200, seconds=seconds, method=method, pause=0.1)
     counts = count(answers)
     slowest = max(each.ended - each.begun for each in answers)
