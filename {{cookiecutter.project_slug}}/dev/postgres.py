@@ -13,10 +13,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-if os.name == "posix":  # elsewhere find_binaries() says what to do
-    import fcntl
-    import pwd
-
 PROJECT = Path(__file__).resolve().parents[1]
 NO_BINARIES = """\
 No PostgreSQL server binaries were found. Any of these helps:
@@ -75,6 +71,8 @@ def temporary_server() -> Iterator[str]:
 @contextlib.contextmanager
 def development_server() -> Iterator[str]:
     """The URL of the project's own server, which ends with the last command that uses it."""
+    import fcntl  # as pwd, it is not on Windows, where find_binaries() says what to do
+
     home = development_directory()
     home.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack, (home / "lock").open("w") as lock:
@@ -143,6 +141,8 @@ def _server(home: Path | None, settings: Iterable[str], *keep: int) -> Iterator[
 
 def _create_cluster(binaries: Path, version: str, data: Path, made: Path) -> None:
     """Copy a new cluster, made once per version, to data: all of it or nothing."""
+    import fcntl
+
     options = "--username=postgres --auth=trust --no-sync --encoding=UTF8 --locale=C"
     if int(version.split(".")[0]) >= 17:
         options += " --locale-provider=builtin --builtin-locale=C.UTF-8"
@@ -178,6 +178,8 @@ def server_user() -> dict[str, Any]:
     """Arguments of Popen: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return {"cwd": "/"}
+    import pwd
+
     names = {entry.pw_name: entry for entry in pwd.getpwall()}
     user = names.get("postgres") or names["nobody"]
     return {"cwd": "/", "user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
