@@ -18,6 +18,7 @@ PACKAGE = f"src/{SLUG}"
 # The files that belong to one answer, and are removed for every other, with the directories that
 # this leaves empty. Files, not directories: what a user has added to one is not ours to remove.
 FILES = {
+    ("engine", "async"): ["tests/test_cancellation.py"],
     ("fastapi", True): [
         f"{PACKAGE}/api/__init__.py",
         f"{PACKAGE}/api/app.py",
@@ -28,6 +29,7 @@ FILES = {
         f"{PACKAGE}/api/schemas.py",
         f"{PACKAGE}/api/users.py",
         "tests/api/__init__.py",
+        "tests/api/clients.py",
         "tests/api/test_errors.py",
         "tests/api/test_health.py",
         "tests/api/test_posts.py",

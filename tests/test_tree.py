@@ -41,6 +41,8 @@ OPTIONAL = {
     "tests/factories.py": {"example_models": "yes"},
     "tests/test_models.py": {"example_models": "yes"},
     "tests/test_queries.py": {"example_models": "yes"},
+    "tests/test_cancellation.py": {"engine": "async"},
+    "tests/api/clients.py": {"fastapi": "yes"},
     "tests/api/test_health.py": {"fastapi": "yes"},
     "tests/api/test_users.py": {"fastapi": "yes", "example_models": "yes"},
     "tests/api/test_posts.py": {"fastapi": "yes", "example_models": "yes"},
@@ -58,6 +60,7 @@ ALWAYS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answers", [pytest.param(a, id=" ".join(a.values())) for a in ANSWERS])
 def test_a_project_has_the_files_of_its_answers(
     bake: Callable[..., BakedProject], answers: dict[str, Any]
@@ -95,6 +98,7 @@ def test_names_differ_in_more_than_case() -> None:
     assert len(names) == len(set(names))
 
 
+@pytest.mark.slow
 def test_cookiecutter_pytest_cookies_and_cruft_make_the_same_tree(
     bake: Callable[..., BakedProject], tmp_path: Path, config_file: str
 ) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import importlib
-import os
 import sys
 import threading
 import time
@@ -17,15 +16,12 @@ from typing import Any
 import psycopg
 import pytest
 from cookiecutter.main import cookiecutter
+from launcher import launcher
+from projects import TEMPLATE
 from sqlalchemy import create_engine
 
-from .blocking import Loop, blocking
-from .servers import PgBouncer, PostgreSQL, Service, find_binaries
-
-TEMPLATE = Path(__file__).parents[2]
-# The long forms, about 6 minutes, whose figures are printed:
-#   LONG_FAULTS=1 pytest tests/faults -n0 -s -k "200_clients or restart_under or transfers"
-LONG = "LONG_FAULTS" in os.environ
+from .servers import PgBouncer, PostgreSQL, Service
+from .sync_facade import EventLoopThread, as_sync
 
 
 @dataclass(frozen=True)
@@ -116,7 +112,7 @@ def backends(server: PostgreSQL, condition: str = "true") -> list[int]:
 
 @pytest.fixture
 def loop() -> Iterator[Any]:
-    thread = Loop()
+    thread = EventLoopThread()
     yield thread.loop
     thread.close()
 
@@ -128,7 +124,7 @@ def connect(project: Project, server: PostgreSQL, loop: Any) -> Iterator[Connect
 
         def connect(url: str | None = None, **settings: Any) -> Any:
             Database = project.module("database").Database
-            database = blocking(Database(project.settings(url or server.url(), **settings)), loop)
+            database = as_sync(Database(project.settings(url or server.url(), **settings)), loop)
             stack.callback(database.dispose)
             return database
 
@@ -151,9 +147,10 @@ def serve(project: Project, server: PostgreSQL) -> Iterator[Serve]:
 
 @pytest.fixture(scope="session")
 def tls_server() -> Iterator[PostgreSQL]:
-    if find_binaries(tls=True) is None:
-        pytest.skip("needs a PostgreSQL with TLS: apt-get install postgresql")
-    server = PostgreSQL(tls=True)
+    try:
+        server = PostgreSQL(tls=True)
+    except launcher.ServerError as error:
+        pytest.skip(str(error))
     server.enable_tls()
     server.start()
     yield server

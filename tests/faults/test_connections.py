@@ -14,6 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from .conftest import Connect, Project, administer, backends, eventually
 from .servers import PASSWORD, PostgreSQL, free_port
 
+pytestmark = pytest.mark.slow
+
 QUESTION = text("SELECT inet_server_port(), current_setting('application_name')")
 
 

@@ -8,11 +8,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from .conftest import LONG, Connect, Project, Serve, administer, backends, eventually, together
-from .load import Answer, count, load
+from .conftest import Connect, Project, Serve, administer, backends, eventually, together
+from .http_load import Answer, count, load
 from .servers import PostgreSQL
 
-RESTARTS = 3 if LONG else 1
+pytestmark = pytest.mark.slow
+
 USER = {"name": "Ada", "email": "ada@example.com"}
 
 # COMMIT is when a deferred trigger runs; this one ends the server's side of the connection.
@@ -28,16 +29,17 @@ ALTER TABLE users ADD CONSTRAINT uq_users_email UNIQUE (email) DEFERRABLE INITIA
 """
 
 
+@pytest.mark.parametrize("restarts", [1, pytest.param(3, marks=pytest.mark.long)])
 @pytest.mark.parametrize("path", ["/users", "/slow-write?seconds=0.01"])
 def test_a_restart_under_load_costs_only_the_time_it_takes(
-    server: PostgreSQL, serve: Serve, path: str
+    server: PostgreSQL, serve: Serve, path: str, restarts: int
 ) -> None:
-    """Nothing but 503 while it is down, nothing but 200 once it is ready; 3 times if long."""
+    """Nothing but 503 while it is down, nothing but 200 once it is ready."""
     service = serve()
     down: list[tuple[float, float]] = []
 
     def restart_repeatedly() -> None:
-        for _ in range(RESTARTS):
+        for _ in range(restarts):
             time.sleep(1.0)
             begun = time.monotonic()
             server.restart(down=0.5)
@@ -46,10 +48,10 @@ def test_a_restart_under_load_costs_only_the_time_it_takes(
 
     method = "POST" if "write" in path else "GET"
     with ThreadPoolExecutor(1) as threads:
-        restarts = threads.submit(restart_repeatedly)
-        seconds = 3.5 * RESTARTS + 1.0
+        restarting = threads.submit(restart_repeatedly)
+        seconds = 3.5 * restarts + 1.0
         answers = load(service.base_url + path, clients=20, seconds=seconds, method=method)
-        restarts.result()
+        restarting.result()
 
     def disturbed(answer: Answer) -> bool:
         return any(answer.begun <= end and answer.ended >= begin for begin, end in down)

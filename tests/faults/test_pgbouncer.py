@@ -10,6 +10,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from .conftest import Connect, Project, administer, together
 from .servers import PgBouncer, PostgreSQL
 
+pytestmark = pytest.mark.slow
+
 MOVE = text("UPDATE accounts SET amount = amount + :amount WHERE id = :id")
 IN_FORCE = text(
     "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'),"

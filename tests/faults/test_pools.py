@@ -12,9 +12,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import InvalidRequestError
 
-from .conftest import LONG, Project, Render, Serve, administer, backends, eventually, together
-from .load import count, leave_early, load
+from .conftest import Project, Render, Serve, administer, backends, eventually, together
+from .http_load import count, leave_early, load
 from .servers import PostgreSQL, Service
+
+pytestmark = pytest.mark.slow
 
 IN_TRANSACTION = "state LIKE 'idle in transaction%'"
 
@@ -23,7 +25,7 @@ def pools(service: Service) -> Any:
     return httpx2.get(service.base_url + "/pools").json()
 
 
-def assert_whole(service: Service, server: PostgreSQL) -> None:
+def assert_nothing_leaked(service: Service, server: PostgreSQL) -> None:
     """Nothing is checked out, nothing is in a transaction, and all of it can be used."""
     eventually(lambda: not any(pool["checked_out"] for pool in pools(service).values()))
     eventually(lambda: not backends(server, IN_TRANSACTION))
@@ -33,14 +35,19 @@ def assert_whole(service: Service, server: PostgreSQL) -> None:
     assert count(load(url, clients=limit, seconds=0.3)).keys() == {200}
 
 
+@pytest.mark.parametrize("seconds", [1.5, pytest.param(20, marks=pytest.mark.long)])
 @pytest.mark.parametrize("pool", [{"pool_size": "5", "max_overflow": "10"}, {}], ids=str)
 @pytest.mark.parametrize(("method", "path"), [("GET", "/slow-read"), ("POST", "/slow-write")])
 def test_200_clients_get_200_or_503(
-    server: PostgreSQL, serve: Serve, pool: dict[str, str], method: str, path: str
+    server: PostgreSQL,
+    serve: Serve,
+    pool: dict[str, str],
+    method: str,
+    path: str,
+    seconds: float,
 ) -> None:
     """Queries of 100 ms from 200 clients at once: nobody hangs, nothing is left behind."""
     service = serve(pool_timeout="0.5", **pool)
-    seconds = 20 if LONG else 1.5
     answers = load(service.base_url + path, clients=200, seconds=seconds, method=method, pause=0.1)
     counts = count(answers)
     slowest = max(each.ended - each.begun for each in answers)
@@ -48,7 +55,7 @@ def test_200_clients_get_200_or_503(
     assert counts.keys() <= {200, 503}
     assert counts[200] > 10 * seconds
     assert slowest < 20
-    assert_whole(service, server)
+    assert_nothing_leaked(service, server)
 
 
 def test_an_exhausted_pool_is_503_within_the_timeout(server: PostgreSQL, serve: Serve) -> None:
@@ -79,7 +86,7 @@ def test_clients_that_leave_cost_nothing(server: PostgreSQL, serve: Serve) -> No
     service = serve()
     bodies = [{"name": "Ada", "email": f"ada{number}@example.com"} for number in range(1000)]
     left = leave_early(service.base_url + "/users", bodies, patience=0.15)
-    assert_whole(service, server)
+    assert_nothing_leaked(service, server)
     with administer(server) as connection:
         done = {email for (email,) in connection.execute("SELECT email FROM users")}
     print(f"{left} of 1000 clients left, {len(done)} writes were done")
@@ -167,7 +174,7 @@ def test_a_stream_cannot_use_a_closed_session(server: PostgreSQL, serve: Serve) 
         with pytest.raises(httpx2.RemoteProtocolError):
             httpx2.get(service.base_url + "/late-stream")
     assert InvalidRequestError.__name__ in service.log()
-    assert_whole(service, server)
+    assert_nothing_leaked(service, server)
 
 
 FORK = """

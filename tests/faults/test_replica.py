@@ -10,6 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from .conftest import Connect, Project, backends, eventually, together
 from .servers import PostgreSQL
 
+pytestmark = pytest.mark.slow
+
 ON_REPLICA = text("SELECT pg_is_in_recovery()")
 
 

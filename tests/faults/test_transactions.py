@@ -9,18 +9,20 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from .conftest import LONG, Connect, Project, Serve, administer, together
+from .conftest import Connect, Project, Serve, administer, together
 from .servers import PostgreSQL
 
-TIMES = 50 if LONG else 3
+pytestmark = pytest.mark.slow
+
 READ = text("SELECT amount FROM accounts WHERE id = :id")
 WRITE = text("UPDATE accounts SET amount = :amount WHERE id = :id")
 
 
+@pytest.mark.parametrize("times", [3, pytest.param(50, marks=pytest.mark.long)])
 def test_20_serializable_transfers_at_once_are_all_done(
-    project: Project, server: PostgreSQL, connect: Connect
+    project: Project, server: PostgreSQL, connect: Connect, times: int
 ) -> None:
-    """Between two accounts, with the default attempts; 50 times if long."""
+    """Between two accounts, with the default attempts."""
     database = connect()
     attempts: Counter[int] = Counter()
 
@@ -39,14 +41,14 @@ def test_20_serializable_transfers_at_once_are_all_done(
         database.run(work, isolation_level="SERIALIZABLE")
         return tries
 
-    for _ in range(TIMES):
+    for _ in range(times):
         attempts.update(together(20, transfer))
     print(f"attempts: {sorted(attempts.items())}")
     with administer(server) as connection:
         amounts = connection.execute("SELECT amount FROM accounts ORDER BY id").fetchall()
     # Odd numbers sum up to 100, even ones to 90: account 2 gains 10 each time.
-    assert amounts == [(1000 - 10 * TIMES,), (1000 + 10 * TIMES,)]
-    assert attempts.total() == 20 * TIMES
+    assert amounts == [(1000 - 10 * times,), (1000 + 10 * times,)]
+    assert attempts.total() == 20 * times
     assert max(attempts) > 1
     assert not any(pool.checked_out for pool in database.pool_status().values())
 

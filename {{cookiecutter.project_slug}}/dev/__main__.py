@@ -1,9 +1,6 @@
-"""Runs {{ "the service" if cookiecutter.fastapi else "a database" }}, or any command, on the private PostgreSQL of the project."""
+"""Develop on the project's private PostgreSQL: `python -m dev --help` says how."""
 
 import argparse
-{% if not cookiecutter.fastapi %}
-import contextlib
-{% endif %}
 import os
 import shutil
 import signal
@@ -15,21 +12,13 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from .postgres import (
-{% if cookiecutter.fastapi %}
-    PROJECT,
-{% endif %}
-    ServerError,
-    development_directory,
-    development_server,
-    find_binaries,
-)
+from .postgres import ServerError, development_directory, development_server, find_binaries
 
 DESCRIPTION = """\
 {% if cookiecutter.fastapi %}
-Without COMMAND, runs the service on this project's private PostgreSQL, migrated{{ " and seeded" if cookiecutter.example_models }}.
+Without COMMAND, prepares this project's private PostgreSQL and runs the service on it.
 {% else %}
-Without COMMAND, keeps this project's private PostgreSQL up, migrated{{ " and seeded" if cookiecutter.example_models }}, until Ctrl-C.
+Without COMMAND, prepares this project's private PostgreSQL and keeps it up until Ctrl-C.
 {% endif %}
 With it, runs COMMAND with DATABASE_URL set to that database, and nothing done to it before:
 
@@ -54,6 +43,12 @@ DATABASE_MIGRATION_URL, DATABASE_REPLICA_URL and DATABASE_PGBOUNCER, which name 
 are withheld from it.
 """
 ELSEWHERE = ("DATABASE_MIGRATION_URL", "DATABASE_REPLICA_URL", "DATABASE_PGBOUNCER")
+PREPARATIONS = [
+    ["alembic", "upgrade", "head"],
+{% if cookiecutter.example_models %}
+    ["python", "-m", "dev.seed"],
+{% endif %}
+]
 
 
 def main() -> int:
@@ -69,15 +64,15 @@ def main() -> int:
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND ...")
     arguments = parser.parse_args()
     try:
-{% if cookiecutter.fastapi %}
-        if not arguments.command:
-            check_port(arguments.port)
-{% endif %}
         with development_server() as url:
             environment = environment_for(url)
             if arguments.command:
                 return run(arguments.command, environment)
-            return {{ "serve(environment, arguments.port)" if cookiecutter.fastapi else "keep_up(environment)" }}
+{% if cookiecutter.fastapi %}
+            return serve(environment, arguments.port)
+{% else %}
+            return keep_up(environment)
+{% endif %}
     except ServerError as error:
         print(error, file=sys.stderr)
         return 1
@@ -86,6 +81,17 @@ def main() -> int:
 
 
 {% if cookiecutter.fastapi %}
+def serve(environment: dict[str, str], port: int) -> int:
+    """Run the service, and restart it when its code changes; its exit status."""
+    check_port(port)
+    if status := prepare(environment):
+        return status
+    print(f"Service    http://127.0.0.1:{port}/docs", flush=True)
+    app = "{{ cookiecutter.project_slug }}.api.app:app"
+    reload = ["--reload", "--reload-dir", str(Path(__file__).parents[1] / "src")]
+    return run(["uvicorn", app, "--port", str(port), *reload], environment)
+
+
 def check_port(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -95,38 +101,25 @@ def check_port(port: int) -> None:
             raise ServerError(
                 f"Port {port} cannot be used ({error.strerror}): choose another with --port."
             ) from error
-
-
-def serve(environment: dict[str, str], port: int) -> int:
-    if status := prepare(environment):
-        return status
-    print(f"Service    http://127.0.0.1:{port}/docs", flush=True)
-    app = "{{ cookiecutter.project_slug }}.api.app:app"
-    reload = ["--reload", "--reload-dir", str(PROJECT / "src")]
-    return run(["uvicorn", app, "--port", str(port), *reload], environment)
-
-
 {% else %}
 def keep_up(environment: dict[str, str]) -> int:
+    """Wait for Ctrl-C; the exit status."""
     if status := prepare(environment):
         return status
     print("Ctrl-C stops it; the data stay.", flush=True)
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         signal.pause()
+    except KeyboardInterrupt:
+        print()
     return 0
-
-
 {% endif %}
+
+
 def prepare(environment: dict[str, str]) -> int:
-    """Migrates{{ " and seeds" if cookiecutter.example_models }} the database, says how to reach it; its exit status."""
-{% if cookiecutter.example_models %}
-    for command in (["alembic", "upgrade", "head"], ["python", "-m", "dev.seed"]):
+    """Make the database ready, and say how to reach it; the exit status."""
+    for command in PREPARATIONS:
         if status := run(command, environment):
             return status
-{% else %}
-    if status := run(["alembic", "upgrade", "head"], environment):
-        return status
-{% endif %}
     print(f"Data       {development_directory()}")
     print(f"Database   DATABASE_URL='{environment['DATABASE_URL']}'")
     print("           uv run python -m dev psql", flush=True)

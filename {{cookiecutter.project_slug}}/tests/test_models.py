@@ -1,15 +1,11 @@
 """The models and the database agree about what rows are."""
 
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError, InvalidRequestError
-{% if cookiecutter.engine == "async" %}
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.exc import StaleDataError
-{% else %}
-from sqlalchemy.orm import Session
-from sqlalchemy.orm.exc import StaleDataError
-{% endif %}
 
 from {{ cookiecutter.project_slug }}.database import Database, Fault, fault_of
 from {{ cookiecutter.project_slug }}.database.faults import constraint_of
@@ -18,7 +14,6 @@ from {{ cookiecutter.project_slug }}.models import Post, Role, User
 from .factories import make_post, make_user
 
 
-{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 async def test_what_the_server_fills_in_is_there_after_the_flush(session: AsyncSession) -> None:
     user = await make_user(session)
     assert (user.is_active, user.role, user.age) == (True, Role.MEMBER, None)

@@ -1,16 +1,13 @@
 """Every query gives what its name says, with no query more than it needs."""
 
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-{% if cookiecutter.engine == "async" %}
 from sqlalchemy.ext.asyncio import AsyncSession
-{% else %}
-from sqlalchemy.orm import Session
-{% endif %}
 
 from {{ cookiecutter.project_slug }}.models import Role
 from {{ cookiecutter.project_slug }}.queries import posts, users
@@ -25,7 +22,6 @@ def row(name: str, **values: Any) -> dict[str, Any]:
     return {"name": name, "email": f"{name.lower()}@example.com", **values}
 
 
-{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 async def test_a_user_is_found_by_id_and_by_email(session: AsyncSession) -> None:
     user = await make_user(session)
     row = await users.read_user(session, user.id)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from {{ cookiecutter.project_slug }}.settings import Settings, parse_database_url
+from {{ cookiecutter.project_slug }}.settings import DRIVER, Settings, parse_database_url
 
 PASSWORD = "p@s/s:w %#?"
 ENCODED = "p%40s%2Fs%3Aw%20%25%23%3F"
@@ -14,7 +14,7 @@ ENCODED = "p%40s%2Fs%3Aw%20%25%23%3F"
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
 def test_a_url_in_any_spelling_is_one_for_the_driver(scheme: str) -> None:
     url = parse_database_url(f"{scheme}://ann:{ENCODED}@db/orders?sslmode=require")
-    assert url.drivername == "postgresql+{{ 'asyncpg' if cookiecutter.engine == 'async' else 'psycopg' }}"
+    assert url.drivername == DRIVER
     assert (url.username, url.password, url.host, url.port) == ("ann", PASSWORD, "db", 5432)
     assert (url.database, url.query["sslmode"]) == ("orders", "require")
 

@@ -3,6 +3,7 @@
 import pytest
 
 from {{ cookiecutter.project_slug }}.__main__ import main
+from {{ cookiecutter.project_slug }}.settings import Settings
 
 
 def test_a_database_that_answers_is_described(
@@ -15,7 +16,9 @@ def test_a_database_that_answers_is_described(
     output = capsys.readouterr().out
     assert "server: PostgreSQL" in output
     assert "(the head)" in output
-    assert "at most {{ 2 * (cookiecutter.pool_size | int + cookiecutter.max_overflow | int) + 1 }} of" in output
+    settings = Settings()
+    pools = 2 * (settings.database_pool_size + settings.database_max_overflow)
+    assert f"at most {pools + 1} of" in output
 
 
 @pytest.mark.parametrize(

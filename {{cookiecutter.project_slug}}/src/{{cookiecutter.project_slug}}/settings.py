@@ -1,7 +1,7 @@
 """Every setting of the service, from the environment or files, validated before it is used."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import Field, PlainValidator
@@ -136,6 +136,11 @@ class Settings(BaseSettings):
     database_idle_in_transaction_timeout: Seconds = 60.0
     database_slow_query: Seconds = 0.5
     """Statements that take longer are logged, without their parameters."""
+
+    def __init__(self, **values: Any) -> None:
+        # For type checkers: a setting that is not given comes from the environment, and a URL may
+        # be a string.
+        super().__init__(**values)
 
     @classmethod
     def settings_customise_sources(

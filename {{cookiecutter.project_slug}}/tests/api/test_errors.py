@@ -1,28 +1,22 @@
 """Whatever goes wrong is answered as problem+json, which tells nothing of the database."""
 
-{% if cookiecutter.engine == "async" %}
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 from collections.abc import AsyncIterator
 
 import pytest
-from httpx2 import ASGITransport, AsyncClient
+from httpx2 import AsyncClient
 from sqlalchemy import text
-{% else %}
-from collections.abc import Iterator
-
-import pytest
-from fastapi.testclient import TestClient
-from sqlalchemy import text
-{% endif %}
 
 from {{ cookiecutter.project_slug }}.api.app import create_app
 from {{ cookiecutter.project_slug }}.api.dependencies import DatabaseDep
 from {{ cookiecutter.project_slug }}.database import Database
 from {{ cookiecutter.project_slug }}.settings import Settings
 
+from .clients import client_for
+
 SEATS = "CREATE TABLE seats (number int UNIQUE DEFERRABLE INITIALLY DEFERRED)"
 
 
-{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 @pytest.fixture
 async def faulty(fresh_url: str) -> AsyncIterator[AsyncClient]:
     """A client of an application that commits for real, is impatient, and answers its bugs."""
@@ -40,18 +34,10 @@ async def faulty(fresh_url: str) -> AsyncIterator[AsyncClient]:
             async with database.read_only() as session:
                 await session.execute(text(sql))
 
-{% endcall %}
-{% if cookiecutter.engine == "async" %}
-        transport = ASGITransport(app, raise_app_exceptions=False)
-        async with AsyncClient(transport=transport, base_url="http://test") as client:
+        async with client_for(app, raise_errors=False) as client:
             yield client
-{% else %}
-        with TestClient(app, raise_server_exceptions=False) as client:
-            yield client
-{% endif %}
 
 
-{% call for_engine() %}
 @pytest.mark.parametrize(
     ("sql", "status"),
     [

@@ -1,19 +1,14 @@
 """Posts over HTTP."""
 
-{% if cookiecutter.engine == "async" %}
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 from httpx2 import AsyncClient
 from sqlalchemy.ext.asyncio import AsyncSession
-{% else %}
-from fastapi.testclient import TestClient
-from sqlalchemy.orm import Session
-{% endif %}
 
 from ..factories import make_post, make_user
 
 POST = {"title": "Once", "body": "upon a time"}
 
 
-{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 async def test_a_post_is_written_and_read(client: AsyncClient, session: AsyncSession) -> None:
     author = await make_user(session)
     created = await client.post(f"/users/{author.id}/posts", json=POST)

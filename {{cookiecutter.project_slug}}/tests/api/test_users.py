@@ -1,22 +1,17 @@
 """Users over HTTP."""
 
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 from typing import Any
 
 import pytest
-{% if cookiecutter.engine == "async" %}
 from httpx2 import AsyncClient
 from sqlalchemy.ext.asyncio import AsyncSession
-{% else %}
-from fastapi.testclient import TestClient
-from sqlalchemy.orm import Session
-{% endif %}
 
 from ..factories import make_post, make_user
 
 ANN = {"name": "Ann", "email": "ann@example.com", "age": 30}
 
 
-{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 async def test_a_user_is_created_and_read(client: AsyncClient) -> None:
     created = await client.post("/users", json=ANN)
     assert created.status_code == 201

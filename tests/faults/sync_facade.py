@@ -1,4 +1,4 @@
-"""A Database of either engine, used from threads: so that each fault is tested by one text."""
+"""A synchronous facade for the async Database, so that one test covers both engines."""
 
 import asyncio
 import inspect
@@ -7,11 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 
-class Blocking:
-    """An object of the async project, whose coroutines run in a loop and are waited for.
+class SyncFacade:
+    """Wraps an object of the async project: each call runs in an event loop, and is waited for.
 
-    What comes back with methods of its own is wrapped too. An object of the sync project is used
-    as it is, see `blocking()`.
+    What a call returns is wrapped too, where it has coroutines of its own.
     """
 
     def __init__(self, wrapped: Any, loop: asyncio.AbstractEventLoop) -> None:
@@ -40,24 +39,24 @@ class Blocking:
         if inspect.isawaitable(result):
             result = await result
         has_coroutines = hasattr(result, "__aexit__") or hasattr(result, "sync_session")
-        return Blocking(result, self._loop) if has_coroutines else result
+        return SyncFacade(result, self._loop) if has_coroutines else result
 
     def _wait(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=120)
 
     def _as_coroutine(self, argument: Any) -> Any:
-        """A blocking callback, such as the work of run(), for a caller in the loop."""
+        """A synchronous callback, such as the work of run(), for a caller in the loop."""
         if not inspect.isfunction(argument):
             return argument
 
         async def callback(session: Any) -> Any:
-            return await asyncio.to_thread(argument, Blocking(session, self._loop))
+            return await asyncio.to_thread(argument, SyncFacade(session, self._loop))
 
         return callback
 
 
-class Loop(threading.Thread):
-    """An event loop in a thread."""
+class EventLoopThread(threading.Thread):
+    """Runs an event loop until it is closed."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -74,6 +73,7 @@ class Loop(threading.Thread):
         self.loop.close()
 
 
-def blocking(database: Any, loop: asyncio.AbstractEventLoop) -> Any:
+def as_sync(database: Any, loop: asyncio.AbstractEventLoop) -> Any:
+    """The Database of a sync project as it is, or a facade for that of an async project."""
     is_async = inspect.iscoroutinefunction(type(database).ping)
-    return Blocking(database, loop) if is_async else database
+    return SyncFacade(database, loop) if is_async else database

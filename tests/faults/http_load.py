@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx2
 
 # Seconds after which a request counts as hanging.
-PATIENCE = 30.0
+REQUEST_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def load(
 
     async def ask() -> list[Answer]:
         limits = httpx2.Limits(max_connections=clients, max_keepalive_connections=clients)
-        async with httpx2.AsyncClient(limits=limits, timeout=PATIENCE) as client:
+        async with httpx2.AsyncClient(limits=limits, timeout=REQUEST_TIMEOUT) as client:
             until = time.monotonic() + seconds
             found = await asyncio.gather(*(ask_again(client, until) for _ in range(clients)))
         return [answer for answers in found for answer in answers]
@@ -66,7 +66,7 @@ def leave_early(url: str, bodies: list[dict[str, str]], patience: float) -> int:
         return left
 
     async def ask() -> int:
-        async with httpx2.AsyncClient(timeout=PATIENCE) as client:
+        async with httpx2.AsyncClient(timeout=REQUEST_TIMEOUT) as client:
             return sum(await asyncio.gather(*(post(client, bodies[i::20]) for i in range(20))))
 
     return asyncio.run(ask())
