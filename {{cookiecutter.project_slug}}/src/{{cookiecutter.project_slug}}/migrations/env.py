@@ -9,22 +9,20 @@ import pkgutil
 {% if cookiecutter.engine == "async" %}
 from concurrent.futures import ThreadPoolExecutor
 {% endif %}
-from typing import Any, Literal
 
-import alembic_postgresql_enum
 from alembic import context
-from alembic.autogenerate.api import AutogenContext
 from alembic.util import CommandError
 {% if cookiecutter.engine == "async" %}
-from sqlalchemy import Connection, Engine, TypeDecorator
+from sqlalchemy import Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 {% else %}
-from sqlalchemy import Connection, Engine, TypeDecorator
+from sqlalchemy import Connection, Engine
 {% endif %}
 
 from {{ cookiecutter.project_slug }} import models
 from {{ cookiecutter.project_slug }}.database import Base
 from {{ cookiecutter.project_slug }}.database.engine import create_database_engine
+from {{ cookiecutter.project_slug }}.migrations.autogenerate import options
 from {{ cookiecutter.project_slug }}.migrations.running import (
     BRIEF,
     PATIENT,
@@ -37,32 +35,7 @@ from {{ cookiecutter.project_slug }}.settings import Settings
 for module in pkgutil.walk_packages(models.__path__, f"{models.__name__}."):
     importlib.import_module(module.name)
 
-alembic_postgresql_enum.set_configuration(
-    alembic_postgresql_enum.Config(
-        add_type_ignore=True,
-        type_ignore_comment="  # type: ignore[attr-defined]  # of alembic-postgresql-enum",
-    ),
-)
-
-
-def render_item(kind: str, item: object, autogen_context: AutogenContext) -> str | Literal[False]:
-    """Writes a type of the project as the database's, so that migrations outlive it."""
-    if kind != "type" or not isinstance(item, TypeDecorator):
-        return False
-    implementation = item.impl_instance
-    if type(implementation).__module__.startswith("sqlalchemy.dialects.postgresql"):
-        autogen_context.imports.add("from sqlalchemy.dialects import postgresql")
-        return f"postgresql.{implementation!r}"
-    return f"sa.{implementation!r}"
-
-
-OPTIONS: dict[str, Any] = {
-    "target_metadata": Base.metadata,
-    "compare_server_default": True,
-    "autogenerate_plugins": ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
-    "render_item": render_item,
-    "transaction_per_migration": True,
-}
+OPTIONS = options(Base.metadata) | {"transaction_per_migration": True}
 
 
 def write_sql() -> None:
