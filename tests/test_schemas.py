@@ -1,10 +1,14 @@
 """Any schema: what autogenerate writes runs, converges, is undone, and passes the gates."""
 
+import runpy
+import shutil
 import textwrap
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from projects import TEMPLATE, BakedProject
 from pytest_cookies.plugin import Cookies
@@ -438,3 +442,121 @@ def test_a_schema_converges(deployment: Deployment, name: str) -> None:  # noqa:
         assert part.format(package=deployment.path.name).replace('"', "'") in written
     for part in case.never:
         assert part not in written.partition("def downgrade")[0]
+
+
+SHOP = Path(__file__).with_name("shop_models.py")
+EXTENSION = '''
+"""Create the extension that an exclusion by text needs."""
+
+from collections.abc import Sequence
+
+from alembic import op
+
+revision: str = "1a2b3c4d5e6f"
+down_revision: str | Sequence[str] | None = None
+branch_labels: str | Sequence[str] | None = None
+depends_on: str | Sequence[str] | None = None
+
+
+def upgrade() -> None:
+    op.execute("CREATE EXTENSION IF NOT EXISTS btree_gist")
+
+
+def downgrade() -> None:
+    op.execute("DROP EXTENSION IF EXISTS btree_gist")
+'''
+ROWS = """
+INSERT INTO categories (name, parent_id) VALUES ('all', 1), ('books', 1);
+INSERT INTO products (kind, sku, name, attributes) VALUES
+    ('book', 'AA-1', 'It''s', NULL), ('ticket', 'AA-2', '100% %s :x', 'null');
+INSERT INTO books VALUES (1, '9780000000000');
+INSERT INTO tickets VALUES (2, '1 day 2 hours', '{MONDAY}');
+INSERT INTO product_categories VALUES (1, 2);
+INSERT INTO customers (kind, email) VALUES ('person', 'a@b.c');
+INSERT INTO teams DEFAULT VALUES;
+INSERT INTO employees (team_id, manager_id) VALUES (1, 1), (1, 1);
+UPDATE teams SET lead_id = 2;
+INSERT INTO orders (customer_id) VALUES (1);
+INSERT INTO invoices (order_id) VALUES (1);
+INSERT INTO lines (order_id, position, product_id, price) VALUES (1, 1, 1, 9.5);
+INSERT INTO returns (id, order_id, position) VALUES (1, 1, 1);
+INSERT INTO bookings (room, days) VALUES ('a', '[2020-01-01,2020-01-05)');
+INSERT INTO billing.rates VALUES ('EUR', '2020-01-01', 1.1);
+CREATE TABLE visits_2020 PARTITION OF visits FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
+INSERT INTO visits (at, customer_id) VALUES ('2020-02-02', 1);
+CREATE MATERIALIZED VIEW product_names AS SELECT name FROM products;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'fired'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT OR DELETE ON billing.rates EXECUTE FUNCTION refuse();
+ALTER TABLE billing.rates DISABLE TRIGGER refuse;
+"""
+CHANGES = """
+UPDATE products SET attributes = '{}', price = 5;
+DELETE FROM returns;
+DELETE FROM invoices;
+DELETE FROM product_categories;
+INSERT INTO employees (team_id, manager_id) VALUES (1, 2);
+UPDATE teams SET lead_id = NULL;
+UPDATE employees SET manager_id = NULL WHERE id = 1;
+DELETE FROM visits;
+INSERT INTO visits (at) VALUES ('2020-03-03');
+TRUNCATE bookings RESTART IDENTITY;
+UPDATE billing.rates SET rate = 2;
+ALTER TABLE billing.rates ENABLE TRIGGER refuse;
+REFRESH MATERIALIZED VIEW product_names;
+"""
+
+
+def contents(deployment: Deployment) -> dict[str, list[str]]:
+    names = deployment.sql("SELECT relation::text FROM snapshot.tables()")
+    return {
+        name: sorted(deployment.sql(f"SELECT rows::text FROM {name} AS rows")) for name in names
+    }
+
+
+@pytest.fixture
+def shop(deployment: Deployment) -> Deployment:
+    """A project of twenty tables, whose one revision autogenerate has written."""
+    shutil.copy(SHOP, deployment.package / "models/shop.py")
+    versions = deployment.package / "migrations/versions"
+    (versions / "2020-01-01_extension.py").write_text(EXTENSION.lstrip())
+    deployment.run(
+        "upgrade head",
+        "revision --autogenerate -m shop",
+        "upgrade head",
+        "check",
+        "downgrade base",
+        "upgrade head",
+        "check",
+    )
+    return deployment
+
+
+def test_a_shop_of_twenty_tables_passes_its_projects_checks(
+    shop: Deployment, rendered: BakedProject
+) -> None:
+    project = BakedProject(shop.path, rendered.answers)
+    project.run("ruff", "check")
+    project.run("ruff", "format", "--check")
+    unused = ("-p", "no:asyncio") if rendered.answers["engine"] == "sync" else ()
+    assert " passed" in project.run("pytest", *unused)
+
+
+def test_every_row_of_a_shop_is_put_back(shop: Deployment) -> None:
+    snapshot = runpy.run_path(str(shop.path / "tests/snapshot.py"))
+    shop.sql(ROWS)
+    for statement in snapshot["TAKE"]:
+        shop.sql(statement)
+    before = contents(shop)
+    assert len(before["teams"]) == 1
+    shop.sql(CHANGES)
+    assert contents(shop) != before
+    started = time.monotonic()
+    shop.sql(snapshot["PUT_BACK"])
+    print(f"put back in {(time.monotonic() - started) * 1000:.1f} ms")
+    assert contents(shop) == before
+    shop.sql("INSERT INTO bookings (room, days) VALUES ('b', 'empty')")  # the next key is free
+    shop.sql(snapshot["PUT_BACK"])
+    assert contents(shop) == before
+    shop.sql("ALTER TABLE teams ADD COLUMN more int")
+    with pytest.raises(psycopg.Error, match="changed the schema"):
+        shop.sql(snapshot["PUT_BACK"])

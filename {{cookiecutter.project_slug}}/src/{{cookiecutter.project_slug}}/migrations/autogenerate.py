@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from typing import Any, Literal
 
 import alembic_postgresql_enum
@@ -121,27 +122,26 @@ def database_metadata(metadata: MetaData) -> MetaData:
     A TypeDecorator becomes the type that it decorates, so that a revision outlives the class. A
     CHECK of a type becomes a CHECK of its table. Names of constraints are cut as in the database.
     """
-    copy = MetaData(schema=metadata.schema, naming_convention=metadata.naming_convention)
-    for table in metadata.tables.values():
-        table.to_metadata(copy)
-    for table in copy.tables.values():
+    described = MetaData(schema=metadata.schema, naming_convention=metadata.naming_convention)
+    for original in metadata.tables.values():
+        table = original.to_metadata(described)
         for check in [item for item in table.constraints if isinstance(item, CheckConstraint)]:
             if getattr(check, "_type_bound", False):
                 _detach_check(table, check)
         for column in table.columns:
-            column.type = database_type(column.type)
+            column.type = database_type(original.columns[column.key].type)
         for item in named_items(table):
             name = DIALECT.identifier_preparer.format_constraint(item, _alembic_quote=False)
             if name is not None:
                 item.name = conv(name)
         _refuse_long_names(table)
-    ordered = sort_tables_and_constraints(copy.tables.values())  # type: ignore[no-untyped-call]  # no types
+    ordered = sort_tables_and_constraints(described.tables.values())  # type: ignore[no-untyped-call]  # no types
     *_, (_, circular) = ordered
     for constraint in circular:
         constraint.use_alter = True
         for element in constraint.elements:
             element.use_alter = True
-    return copy
+    return described
 
 
 def named_items(table: Table) -> list[Constraint | Index]:
@@ -160,6 +160,8 @@ def database_type(type_: TypeEngine[Any]) -> TypeEngine[Any]:
         return array
     if isinstance(type_, Enum) and not type_.native_enum:
         return String(type_.length)
+    if isinstance(type_, Enum):
+        return copy(type_)  # alembic-postgresql-enum changes the class of what it is given
     # A dialect's own class, such as PGUuid, cannot be imported; what it derives from can.
     for cls in type(type_).__mro__ if type(type_).__module__.startswith("sqlalchemy.") else ():
         if cls in (getattr(types, cls.__name__, None), getattr(postgresql, cls.__name__, None)):
