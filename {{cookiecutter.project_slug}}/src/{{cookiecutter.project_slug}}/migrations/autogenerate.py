@@ -282,10 +282,31 @@ def _describe_model(connection: Connection, table: Table) -> TableDescription:
     return describe_table(connection, DIALECT.identifier_preparer.format_table(temporary))
 
 
-def use_plain_dialect(autogen_context: AutogenContext, *_: object) -> PriorityDispatchResult:
-    """Have expressions compared and written as they are, whatever the driver makes of a percent."""
+def prepare_dialects(autogen_context: AutogenContext, *_: object) -> PriorityDispatchResult:
+    """Have expressions compared as they are, and the types of other modules recognized."""
     autogen_context.migration_context.impl.dialect = DIALECT
+    known = autogen_context.dialect
+    assert known is not None
+    foreign = {
+        str(column.type.compile(dialect=DIALECT)).partition("(")[0].lower(): type(column.type)
+        for table in autogen_context.sorted_tables
+        for column in table.columns
+        if not type(column.type).__module__.startswith("sqlalchemy.")
+    }
+    known.ischema_names = {**known.ischema_names, **{n: _found(t) for n, t in foreign.items()}}
     return PriorityDispatchResult.CONTINUE
+
+
+def _found(type_: type[TypeEngine[Any]]) -> Callable[..., TypeEngine[Any]]:
+    """Make the type from the arguments that the database knows, if that is all it needs."""
+
+    def make(*arguments: Any, **options: Any) -> TypeEngine[Any]:
+        try:
+            return type_(*arguments, **options)
+        except TypeError:
+            return types.NullType()
+
+    return make
 
 
 def compare_type(
@@ -375,7 +396,7 @@ def _name_of(change: ops.MigrateOperation) -> str | None:
 
 plugin = Plugin(__name__)
 plugin.add_autogenerate_comparator(
-    use_plain_dialect,
+    prepare_dialects,
     "autogenerate",
     priority=DispatchPriority.FIRST,
 )

@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Engine
 from {{ cookiecutter.project_slug }} import models
 from {{ cookiecutter.project_slug }}.database import Base
 from {{ cookiecutter.project_slug }}.database.engine import create_database_engine
+from {{ cookiecutter.project_slug }}.migrations.advice import advice
 from {{ cookiecutter.project_slug }}.migrations.autogenerate import options
 from {{ cookiecutter.project_slug }}.migrations.running import (
     BRIEF,
@@ -38,6 +39,7 @@ for module in pkgutil.walk_packages(models.__path__, f"{models.__name__}."):
 OPTIONS = options(Base.metadata) | {"transaction_per_migration": True}
 
 
+@advice()
 def write_sql() -> None:
     """Writes the SQL of the migrations instead of running it; needs no database."""
     context.configure(
@@ -51,6 +53,7 @@ def write_sql() -> None:
     context.run_migrations()
 
 
+@advice()
 def migrate(connection: Connection) -> None:
     """Does the command's work on the connection."""
     in_transaction = connection.in_transaction()

@@ -4,8 +4,10 @@ What comes before them in a migration is committed, so they stand in a migration
 may be run again when it was killed in the middle.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 from alembic import op
 from alembic.util import CommandError
@@ -124,6 +126,19 @@ def allow(*rules: str) -> None:
     context = op.get_context()
     if context.as_sql:
         context.output_buffer.write(f"-- squawk-ignore {', '.join(rules)}\n")
+
+
+@contextmanager
+def squawk_ignore_block(*rules: str) -> Iterator[None]:
+    """Let squawk accept each statement of the block although it breaks these rules."""
+    context = op.get_context()
+    if not context.as_sql:
+        yield
+        return
+    write = context.impl.static_output
+    ignored = f"-- squawk-ignore {', '.join(rules)}"
+    with patch.object(context.impl, "static_output", lambda sql: write(f"{ignored}\n{sql}")):
+        yield
 
 
 def quoted(name: str) -> str:
