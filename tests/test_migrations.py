@@ -336,7 +336,7 @@ CHANGES = {
     "enum value": (
         {'MEMBER = "member"': 'MEMBER = "member"\n    GUEST = "guest"'},
         [
-            "op.add_enum_value(enum_schema='public', enum_name='user_role', new_value='guest')",
+            """op.execute("ALTER TYPE public.user_role ADD VALUE 'guest' AFTER 'member'")""",
         ],
     ),
     "foreign key option": (

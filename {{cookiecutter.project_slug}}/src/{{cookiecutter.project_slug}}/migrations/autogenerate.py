@@ -285,15 +285,15 @@ def _describe_model(connection: Connection, table: Table) -> TableDescription:
 def prepare_dialects(autogen_context: AutogenContext, *_: object) -> PriorityDispatchResult:
     """Have expressions compared as they are, and the types of other modules recognized."""
     autogen_context.migration_context.impl.dialect = DIALECT
-    known = autogen_context.dialect
-    assert known is not None
+    dialect: Any = autogen_context.dialect
     foreign = {
         str(column.type.compile(dialect=DIALECT)).partition("(")[0].lower(): type(column.type)
         for table in autogen_context.sorted_tables
         for column in table.columns
         if not type(column.type).__module__.startswith("sqlalchemy.")
     }
-    known.ischema_names = {**known.ischema_names, **{n: _found(t) for n, t in foreign.items()}}
+    makers = {name: _found(type_) for name, type_ in foreign.items()}
+    dialect.ischema_names = {**dialect.ischema_names, **makers}
     return PriorityDispatchResult.CONTINUE
 
 
