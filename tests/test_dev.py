@@ -277,6 +277,8 @@ def test_a_server_starts_without_a_cache_and_in_any_locale(
             holder = start(directory, HOLD.format(server=server, user=""), **environment)
             url, said = holder.communicate("")
             assert url.startswith("postgresql://"), said
+        while (directory / ".postgres/data/postmaster.pid").exists():
+            time.sleep(0.05)
     finally:
         directory.rename(checkout)
 
@@ -284,9 +286,15 @@ def test_a_server_starts_without_a_cache_and_in_any_locale(
 def test_a_failing_initdb_is_one_message(checkout: Path) -> None:
     binaries = checkout / "binaries"
     binaries.mkdir(mode=0o777)
-    for name, line in (("postgres", "echo postgres x 18.6"), ("initdb", "echo no room >&2; exit 1")):
+    for name, line in (
+        ("postgres", "echo postgres x 18.6"),
+        ("initdb", "echo no room >&2; exit 1"),
+    ):
         (binaries / name).write_text(f"#!/bin/sh\n{line}\n")
         (binaries / name).chmod(0o755)
     code = HOLD.format(server="temporary_server", user="")
     _, said = start(checkout, code, POSTGRES_BIN=str(binaries)).communicate("")
-    assert said.rstrip().splitlines()[-2:] == ["dev.postgres.ServerError: initdb failed:", "no room"]
+    assert said.rstrip().splitlines()[-2:] == [
+        "dev.postgres.ServerError: initdb failed:",
+        "no room",
+    ]
