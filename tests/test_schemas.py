@@ -13,7 +13,7 @@ import pytest
 from deployments import Deployment, environment
 from projects import TEMPLATE, BakedProject
 from pytest_cookies.plugin import Cookies
-from schema_cases import AFTER_FIRST, CASES, HEADER
+from schema_cases import AFTER_FIRST, CASES, HEADER, table
 
 SHAPES = """
 from sqlalchemy.types import UserDefinedType
@@ -203,3 +203,72 @@ def test_every_row_of_a_shop_is_put_back(shop: Deployment) -> None:
     shop.sql("ALTER TABLE teams ADD COLUMN more int")
     with pytest.raises(psycopg.Error, match="changed the schema"):
         shop.sql(snapshot["PUT_BACK"])
+
+
+def squawk(deployment: Deployment) -> str:
+    """What squawk refuses of all revisions."""
+    sql = subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "head", "--sql"],
+        cwd=deployment.path,
+        env=environment(DATABASE_URL=deployment.url),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    return subprocess.run(
+        ["squawk", "--config", ".squawk.toml"],
+        cwd=deployment.path,
+        input=sql,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    ).stdout
+
+
+def test_squawk_accepts_what_the_documents_recommend(deployment: Deployment) -> None:
+    """Adding a value to an enum, removing one, and the second key of two tables in use."""
+    values = "a: Mapped[Any] = mapped_column(Enum({}, name='kind'), server_default='a')"
+    models = deployment.package / "models/things.py"
+    for number, labels in enumerate(("'a'", "'a', 'b'")):
+        models.write_text(HEADER + table(values.format(labels)))
+        deployment.run(f"revision --autogenerate -m step{number}", "upgrade head")
+    assert "Found 0 issues" in squawk(deployment)
+    declarations = """
+from {package}.migrations import online
+from alembic_postgresql_enum import TableReference
+
+def change() -> None:
+    with online.squawk_ignore_block({rules}):
+        op.sync_enum_values(
+            enum_schema="public",
+            enum_name="kind",
+            new_values=["a"],
+            affected_columns=[
+                TableReference(
+                    table_name="things", column_name="a", existing_server_default="'a'::kind"
+                )
+            ],
+        )
+"""
+    rules = (
+        '"ban-drop-default", "ban-drop-function", "ban-drop-type", "changing-column-type", '
+        '"renaming-object"'
+    )
+    deployment.add_revision(
+        "removed", "change()", declarations.format(package=deployment.path.name, rules=rules)
+    )
+    deployment.run("upgrade head")
+    assert "Found 0 issues" in squawk(deployment)
+    deployment.add_revision(
+        "circular",
+        'op.create_table("owners", sa.Column("id", sa.BigInteger(), primary_key=True), '
+        'sa.Column("thing_id", sa.BigInteger(), sa.ForeignKey("things.id")))\n'
+        '    op.add_column("things", sa.Column("owner_id", sa.BigInteger()))',
+    )
+    deployment.add_revision(
+        "second",
+        'online.create_foreign_key("fk_owner", "things", "owners", ["owner_id"], ["id"])',
+        f"from {deployment.path.name}.migrations import online",
+    )
+    deployment.run("upgrade head")
+    assert "Found 0 issues" in squawk(deployment)

@@ -51,6 +51,7 @@ from sqlalchemy.sql.elements import conv
 from sqlalchemy.types import TypeEngine
 
 from .catalogue import describe_table
+from .include import include_object
 
 logger = logging.getLogger(__name__)
 
@@ -96,21 +97,6 @@ def options(metadata: MetaData) -> dict[str, Any]:
         "render_item": render_item,
         "process_revision_directives": process_directives,
     }
-
-
-def include_object(
-    item: object,
-    name: str | None,
-    kind: str,
-    reflected: bool,
-    compare_to: object,
-) -> bool:
-    """Say whether autogenerate may touch what it found; `reflected` means in the database.
-
-    By default a table that no model describes is dropped. See docs/migrations.md for databases
-    that are shared with other programs.
-    """
-    return True
 
 
 # What is compared: the models as PostgreSQL knows them.
@@ -352,11 +338,23 @@ def compare_default(
     ]
     if identity[0] != identity[1] and None in identity:
         raise CommandError(IDENTITY.format(table=table, column=name))
-    if default[0] != default[1]:
+    if default[0] != default[1] and not _are_equal(autogen_context.connection, default):
         if any(isinstance(column.server_default, Computed) for column in (found, wanted)):
             raise CommandError(COMPUTED.format(table=table, column=name))
         change.modify_server_default = wanted.server_default
     return PriorityDispatchResult.STOP
+
+
+def _are_equal(connection: Connection | None, expressions: Sequence[str | None]) -> bool:
+    """Say whether two defaults in other words, such as now() and CURRENT_TIMESTAMP, are the same."""
+    if connection is None or None in expressions or "nextval" in "".join(map(str, expressions)):
+        return False
+    one, other = expressions
+    try:
+        with undone(connection):
+            return bool(connection.scalar(text(_text(f"SELECT ({one}) = ({other})"))))
+    except DBAPIError:  # a type without equality, or a column that is computed
+        return False
 
 
 def compare_definitions(
@@ -490,7 +488,7 @@ def render_item(kind: str, item: Any, autogen_context: AutogenContext) -> str | 
     if kind == "type" and not type(item).__module__.startswith(("sqlalchemy.", "alembic")):
         autogen_context.imports.add(f"import {type(item).__module__}")
     if kind == "server_default" and isinstance(getattr(item, "arg", None), str):
-        return repr(item.arg)
+        return repr(str.__str__(item.arg))  # of an enum the value
     if kind == "exclude":
         rendered = _exclude_constraint(item, autogen_context, alter=False)
         return f"{rendered[:-1]}, ops={item.ops!r})" if item.ops else rendered

@@ -4,6 +4,7 @@ What comes before them in a migration is committed, so they stand in a migration
 may be run again when it was killed in the middle.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from sqlalchemy import text
 
 from .running import BRIEF, PATIENT, give_way
 
+QUOTED_OR_SPACE = re.compile(r"""('[^']*'|"[^"]*"|\$(\w*)\$.*?\$\2\$|--.*?\n)|\s+""", re.DOTALL)
 # Waiting patiently is long already.
 PATIENT_ATTEMPTS = 3
 
@@ -136,8 +138,13 @@ def squawk_ignore_block(*rules: str) -> Iterator[None]:
         yield
         return
     write = context.impl.static_output
-    ignored = f"-- squawk-ignore {', '.join(rules)}"
-    with patch.object(context.impl, "static_output", lambda sql: write(f"{ignored}\n{sql}")):
+    comment = f"-- squawk-ignore {', '.join(rules)}"
+
+    def write_ignored(sql: str) -> None:
+        # The comment is for the next line only, so the statement has to be one.
+        write(f"{comment}\n{QUOTED_OR_SPACE.sub(lambda part: part[1] or ' ', sql.strip())}")
+
+    with patch.object(context.impl, "static_output", write_ignored):
         yield
 
 
