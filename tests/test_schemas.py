@@ -36,7 +36,7 @@ def rendered(request: pytest.FixtureRequest, cookies_session: Cookies) -> BakedP
     return BakedProject(result.project_path, result.context)
 
 
-def run_gates(deployment: Deployment, server: str, *options: str) -> None:
+def run_gates(deployment: Deployment, server: str, *options: str, fails: bool = False) -> str:
     """Run the project's own tests of its revisions."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *options, "tests/test_migrations.py"],
@@ -47,7 +47,8 @@ def run_gates(deployment: Deployment, server: str, *options: str) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout
+    assert (done.returncode != 0) is fails, done.stdout
+    return done.stdout
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -261,7 +262,8 @@ def change() -> None:
     assert "Found 0 issues" in squawk(deployment)
     deployment.add_revision(
         "circular",
-        'op.create_table("owners", sa.Column("id", sa.BigInteger(), primary_key=True), '
+        'op.create_table("owners", '
+        'sa.Column("id", sa.BigInteger(), sa.Identity(), primary_key=True), '
         'sa.Column("thing_id", sa.BigInteger(), sa.ForeignKey("things.id")))\n'
         '    op.add_column("things", sa.Column("owner_id", sa.BigInteger()))',
     )
@@ -272,3 +274,32 @@ def change() -> None:
     )
     deployment.run("upgrade head")
     assert "Found 0 issues" in squawk(deployment)
+
+
+@pytest.mark.parametrize("rendered", ["async"], indirect=True)
+def test_the_gates_name_what_is_wrong(deployment: Deployment, server: str) -> None:
+    first, changed = CASES["definitions changed"].schemas
+    models = deployment.package / "models/things.py"
+    models.write_text(HEADER + first)
+    deployment.run("upgrade head", "revision --autogenerate -m first --rev-id first")
+    models.write_text(HEADER + changed)
+    named = run_gates(deployment, server, "-k", "agree", fails=True)
+    for name in ("ck_things_c", "things.uc", "things.i1", "things.i2", "things.i3", "things.i4"):
+        assert name in named
+
+    key = "a_id: Mapped[int | None] = mapped_column(ForeignKey('things.id'{}))"
+    models.write_text(HEADER + table(key.format("")))
+    for path in (deployment.package / "migrations/versions").glob("2*.py"):
+        path.unlink()
+    deployment.run("revision --autogenerate -m first --rev-id first", "upgrade head")
+    named = run_gates(deployment, server, "-k", "foreign_key", fails=True)
+    assert "'fk_things_a_id_things'" in named
+    models.write_text(HEADER + table(key.format(", info={'no_index': 'one row'}")))
+    run_gates(deployment, server, "-k", "foreign_key")
+
+    deployment.add_revision(
+        "left",
+        'op.create_table("left_behind", sa.Column("a", sa.Text()))\n\ndef downgrade(): pass',
+    )
+    assert "['left_behind'] == []" in run_gates(deployment, server, "-k", "leaves", fails=True)
+    assert "DuplicateTable" in run_gates(deployment, server, "-k", "undone", fails=True)

@@ -346,7 +346,7 @@ def compare_default(
 
 
 def _are_equal(connection: Connection | None, expressions: Sequence[str | None]) -> bool:
-    """Say whether two defaults in other words, such as now() and CURRENT_TIMESTAMP, are the same."""
+    """Say whether two defaults have one value, such as now() and CURRENT_TIMESTAMP."""
     if connection is None or None in expressions or "nextval" in "".join(map(str, expressions)):
         return False
     one, other = expressions
