@@ -303,3 +303,41 @@ def test_the_gates_name_what_is_wrong(deployment: Deployment, server: str) -> No
     )
     assert "['left_behind'] == []" in run_gates(deployment, server, "-k", "leaves", fails=True)
     assert "DuplicateTable" in run_gates(deployment, server, "-k", "undone", fails=True)
+
+
+def test_no_revision_is_written_where_nothing_differs(deployment: Deployment) -> None:
+    versions = deployment.package / "migrations/versions"
+    before = sorted(versions.iterdir())
+    assert "no revision was written" in deployment.run("revision --autogenerate -m nothing")
+    assert sorted(versions.iterdir()) == before
+    deployment.run("revision -m empty")
+    assert len(list(versions.glob("*_empty.py"))) == 1
+
+
+def test_an_undefined_name_in_a_new_revision_is_said(deployment: Deployment) -> None:
+    template = deployment.package / "migrations/script.py.mako"
+    template.write_text(template.read_text().replace('else "pass"}', 'else "String()"}', 1))
+    assert "F821 Undefined name `String`" in deployment.run("revision -m wrong")
+
+
+@pytest.mark.parametrize("rendered", ["async"], indirect=True)
+def test_branches_are_errors_that_say_what_to_do(deployment: Deployment) -> None:
+    def refused(command: str) -> str:
+        process = deployment.start(command)
+        process.join()
+        assert process.exitcode != 0
+        return deployment.output()
+
+    deployment.run(
+        "revision -m root --rev-id root",
+        "revision -m one --rev-id one --head root",
+        "revision -m two --rev-id two --head root --splice",
+    )
+    assert "alembic merge heads" in refused("upgrade head")
+    assert "alembic merge heads" in refused("upgrade head --sql")
+    assert "alembic upgrade heads" in refused("revision --autogenerate -m three")
+    assert "alembic upgrade heads" in refused("check")
+    deployment.run("upgrade heads", "merge heads -m both --rev-id both", "upgrade head")
+    assert "Name the revision to go to: one or two." in refused("downgrade -1")
+    deployment.run("downgrade one", "upgrade head", "downgrade root")
+    assert "Name the revision to go to: " in refused("upgrade +1")
