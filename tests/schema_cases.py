@@ -400,6 +400,67 @@ CASES: dict[str, Case] = {
             + ")",
         ),
     ),
+    "odd names": Case(
+        (
+            table(
+                "a: Mapped[int] = mapped_column('select', Identity(), unique=True)",
+                "b: Mapped[str] = mapped_column('camelCase', server_default='x')",
+                "c: Mapped[Any] = mapped_column('with space', Enum('x', 'y', name='kind'), server_default='x')",
+                "d: Mapped[int | None] = mapped_column('user', ForeignKey('Order.id'), index=True)",
+                arguments="CheckConstraint('\"camelCase\" > \\'\\'', name='Camel'), {'comment': \"it's 100%\"}",
+                name="Order",
+            ).replace("},)", "})"),
+            table(
+                "a: Mapped[int] = mapped_column('select', Identity(cycle=True), unique=True)",
+                "b: Mapped[str] = mapped_column('camelCase', Text, server_default='y')",
+                "c: Mapped[Any] = mapped_column('with space', Enum('x', 'y', 'z', name='kind'), server_default='y')",
+                "d: Mapped[int | None] = mapped_column('user', ForeignKey('Order.id', ondelete='CASCADE'), index=True)",
+                arguments="CheckConstraint('\"camelCase\" > \\'a\\'', name='Camel'), {'comment': \"it's 50%\"}",
+                name="Order",
+            ).replace("},)", "})"),
+        ),
+    ),
+    "new enums in an old table": Case(
+        (
+            table("a: Mapped[int]"),
+            table(
+                "a: Mapped[int] = mapped_column(server_default='5')",
+                "b: Mapped[Any] = mapped_column(Enum('x', 'y', name='kind'), server_default='x')",
+                "c: Mapped[Any] = mapped_column(ARRAY(Enum('x', 'y', name='kind')), server_default='{x}')",
+                arguments="Index(None, 'b', postgresql_where=text(\"b = 'x'\"))",
+            ),
+            table("a: Mapped[int]"),
+        ),
+        ("op.drop_column('things', 'b')",),
+    ),
+    "schemas joined": Case(
+        (
+            table("a: Mapped[int]", arguments="{'schema': 'one'}", name="as")
+            .replace("},)", "}")
+            .replace("({", "{")
+            + table(
+                "a_id: Mapped[int] = mapped_column(ForeignKey('one.as.id'), index=True)",
+                "b_id: Mapped[int | None] = mapped_column(ForeignKey('two.bs.id'), index=True)",
+                arguments="UniqueConstraint('a_id', 'b_id'), {'schema': 'two'}",
+                name="bs",
+            ).replace("},)", "})"),
+        ),
+    ),
+    "other types": Case(
+        (
+            table(
+                "b: Mapped[Any] = mapped_column(postgresql.INT4MULTIRANGE)",
+                "c: Mapped[Any] = mapped_column(postgresql.TIMESTAMP(timezone=True, precision=3), server_default=text('CURRENT_TIMESTAMP(3)'))",
+                "d: Mapped[Any] = mapped_column(postgresql.INTERVAL(fields='DAY TO SECOND', precision=2))",
+                "e: Mapped[Any] = mapped_column(String(5, collation='C'))",
+                "f: Mapped[Any] = mapped_column(postgresql.BIT(3, varying=True), server_default=text(\"B'101'\"))",
+                "g: Mapped[bytes] = mapped_column(server_default=text(\"'\\\\x00'::bytea\"))",
+            ),
+            table(
+                "e: Mapped[Any] = mapped_column(String(5))",
+            ),
+        ),
+    ),
     "what others own": Case(
         (table("a: Mapped[int]"),),
         before="DO 'BEGIN CREATE EXTENSION pg_trgm; CREATE EXTENSION vector; CREATE EXTENSION pg_stat_statements; CREATE SCHEMA other; CREATE TABLE other.thing (id int); END'",

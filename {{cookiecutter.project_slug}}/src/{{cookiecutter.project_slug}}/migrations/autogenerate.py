@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import replace
 from typing import Any, Literal
 
 import alembic_postgresql_enum
@@ -25,6 +26,7 @@ from alembic_postgresql_enum.add_postgres_using_to_text import PostgresUsingAlte
 from alembic_postgresql_enum.operations.add_enum_values import AddEnumValuesOp
 from alembic_postgresql_enum.operations.create_enum import CreateEnumOp
 from alembic_postgresql_enum.operations.drop_enum import DropEnumOp
+from alembic_postgresql_enum.operations.sync_enum_values import SyncEnumValuesOp
 from sqlalchemy import (
     ARRAY,
     CheckConstraint,
@@ -208,8 +210,10 @@ def unowned_tables() -> set[tuple[str | None, str]]:
 def _is_others_enum(connection: Connection, enum: str, given_up: set[str]) -> bool:
     """Say whether an extension owns the enum, or a column outside of these tables has it."""
     statement = """
-        SELECT true FROM pg_type LEFT JOIN pg_attribute ON atttypid IN (pg_type.oid, typarray)
-            AND NOT attisdropped AND NOT CAST(:tables AS text[]) @> ARRAY[attrelid::regclass::text]
+        SELECT true FROM pg_type
+        LEFT JOIN (pg_attribute JOIN pg_class ON pg_class.oid = attrelid AND relkind <> 'i')
+            ON atttypid IN (pg_type.oid, typarray) AND NOT attisdropped
+            AND NOT CAST(:tables AS text[]) @> ARRAY[attrelid::regclass::text]
         WHERE pg_type.oid = to_regtype(CAST(:enum AS text)) AND (
             attrelid IS NOT NULL
             OR EXISTS (SELECT FROM pg_depend WHERE objid = pg_type.oid AND deptype = 'e')
@@ -542,6 +546,12 @@ def _rewritten(
             yield change
         elif isinstance(change, AddEnumValuesOp):
             yield from _added_values(change)
+        elif isinstance(change, SyncEnumValuesOp):
+            change.affected_columns = [
+                replace(column, existing_server_default=_sql_of(column.existing_server_default))
+                for column in change.affected_columns
+            ]
+            yield change
         elif isinstance(change, DropEnumOp):
             enum = _quoted(change.name, change.schema)
             if not _is_others_enum(connection, enum, given_up | retyped):
@@ -672,6 +682,17 @@ def _added_values(change: AddEnumValuesOp) -> Iterator[ops.MigrateOperation]:
                 place = f" BEFORE '{first}'"
             statement = f"ALTER TYPE {enum} ADD VALUE '{value}'{place}"
             yield ops.ExecuteSQLOp(_text(statement))
+
+
+def _sql_of(default: Any) -> str | None:
+    """Write as SQL what alembic-postgresql-enum takes from a model as it is."""
+    argument = getattr(default, "arg", default)
+    if argument is default:
+        return argument if argument is None else str(argument)
+    if isinstance(argument, str):
+        literal = str.__str__(argument).replace("'", "''")
+        return f"'{literal}'::text"
+    return str(argument.compile(dialect=DIALECT, compile_kwargs={"literal_binds": True}))
 
 
 def _create_schemas(
