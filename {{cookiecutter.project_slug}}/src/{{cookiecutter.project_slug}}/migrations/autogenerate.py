@@ -336,13 +336,16 @@ def compare_default(
     if both is None:
         return PriorityDispatchResult.CONTINUE
     change.existing_server_default = found.server_default
-    default, identity = [
+    type_, default, identity = [
         [description.get(("column", name, aspect)) for description in both]
-        for aspect in ("default", "identity")
+        for aspect in ("type", "default", "identity")
     ]
     if identity[0] != identity[1] and None in identity:
         raise CommandError(IDENTITY.format(table=table, column=name))
-    if default[0] != default[1] and not _are_equal(autogen_context.connection, default):
+    retyped = type_[0] != type_[1]  # then PostgreSQL would keep a default of the old type
+    if default[0] != default[1] and (
+        retyped or not _are_equal(autogen_context.connection, default)
+    ):
         if any(isinstance(column.server_default, Computed) for column in (found, wanted)):
             raise CommandError(COMPUTED.format(table=table, column=name))
         change.modify_server_default = wanted.server_default
