@@ -1,6 +1,7 @@
 """Makes projects from this template, and from copies of it with a fault."""
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from cookiecutter.exceptions import FailedHookException
 from cookiecutter.main import cookiecutter
+from deployments import Deployment, created_database, running_server
 from projects import TEMPLATE, BakedProject, tree
 from pytest_cookies.plugin import Cookies, Result
 
@@ -91,3 +93,18 @@ def refuse(
         return [line for line in capfd.readouterr().err.splitlines() if line.startswith("ERROR: ")]
 
     return refuse
+
+
+@pytest.fixture(scope="session")
+def server(rendered: BakedProject) -> Iterator[str]:
+    """A server; `rendered` is the test module's."""
+    with running_server(rendered) as url:
+        yield url
+
+
+@pytest.fixture
+def deployment(rendered: BakedProject, server: str, tmp_path: Path) -> Iterator[Deployment]:
+    """A copy of the module's project, to be changed, with a database."""
+    path = shutil.copytree(rendered.path, tmp_path / rendered.slug)
+    with created_database(server) as url:
+        yield Deployment(path, url)

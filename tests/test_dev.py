@@ -253,3 +253,43 @@ def test_data_of_another_version_are_refused(checkout: Path) -> None:
     errors = holder.communicate()[1]
     assert "made by PostgreSQL 9" in errors
     assert f"is {made_by}." in errors
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"HOME": "/dev/null", "XDG_CACHE_HOME": ""},
+        {"XDG_CACHE_HOME": "/dev/null/cache"},
+        {"LC_ALL": "odd", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+)
+def test_a_server_starts_without_a_cache_and_in_any_locale(
+    checkout: Path, environment: dict[str, str]
+) -> None:
+    directory = checkout.rename(checkout.with_name(f"{checkout.name} é"))
+    try:
+        for server in ("temporary_server", "development_server"):
+            holder = start(directory, HOLD.format(server=server, user=""), **environment)
+            url, said = holder.communicate("")
+            assert url.startswith("postgresql://"), said
+        while (directory / ".postgres/data/postmaster.pid").exists():
+            time.sleep(0.05)
+    finally:
+        directory.rename(checkout)
+
+
+def test_a_failing_initdb_is_one_message(checkout: Path) -> None:
+    binaries = checkout / "binaries"
+    binaries.mkdir(mode=0o777)
+    for name, line in (
+        ("postgres", "echo postgres x 18.6"),
+        ("initdb", "echo no room >&2; exit 1"),
+    ):
+        (binaries / name).write_text(f"#!/bin/sh\n{line}\n")
+        (binaries / name).chmod(0o755)
+    code = HOLD.format(server="temporary_server", user="")
+    _, said = start(checkout, code, POSTGRES_BIN=str(binaries)).communicate("")
+    assert said.rstrip().splitlines()[-2:] == [
+        "dev.postgres.ServerError: initdb failed:",
+        "no room",
+    ]

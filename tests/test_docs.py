@@ -19,8 +19,9 @@ pytestmark = pytest.mark.slow
 FOLLOW = str(Path(__file__).with_name("execute_documents.py"))
 # In the order of reading: the first defines the models, where a project starts without them.
 DOCUMENTS = ["queries", "sessions", "transactions", "connection-pooling", "testing"]
-# This one changes the schema: it is followed in a project of its own.
+# These change the schema: each is followed in a project of its own.
 MIGRATIONS = "docs/migrations.md"
+ADOPTION = "docs/adopting-a-database.md"
 
 
 def follow(project: BakedProject, *documents: str) -> str:
@@ -40,6 +41,7 @@ def test_every_block_of_the_documents_works(
     assert {path.name for path in project.path.glob("docs/*.md")} == {
         *(f"{name}.md" for name in DOCUMENTS),
         Path(MIGRATIONS).name,
+        Path(ADOPTION).name,
     }
     before = {path: text for path, text in tree(project.package).items() if path.endswith(".py")}
     done = follow(project, *documents)
@@ -54,6 +56,13 @@ def test_every_block_about_migrations_works(
     bake: Callable[..., BakedProject], answers: dict[str, Any]
 ) -> None:
     follow(bake(**answers), MIGRATIONS)
+
+
+@pytest.mark.parametrize("engine", ["async", "sync"])
+def test_every_block_about_adopting_a_database_works(
+    bake: Callable[..., BakedProject], engine: str
+) -> None:
+    follow(bake(engine=engine, example_models="no"), ADOPTION)
 
 
 @pytest.mark.parametrize(

@@ -1,105 +1,29 @@
 """Migrations of rendered projects: many at once, in use, killed, undone, and from a wheel."""
 
 import ast
-import multiprocessing
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
-from alembic_process import PRELOAD, alembic
+from deployments import Deployment, environment
 from projects import TEMPLATE, BakedProject
 from pytest_cookies.plugin import Cookies
 
 pytestmark = pytest.mark.slow
 
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(PRELOAD)
-SERVE = """
-import sys
-from dev.postgres import temporary_server
-
-with temporary_server() as url:
-    print(url, flush=True)
-    sys.stdin.read()
-"""
 FIRST = "6d1f2a9c4b7e"
-
-
-@dataclass
-class Deployment:
-    """A copy of a project, to be changed, and a database of its own."""
-
-    path: Path
-    url: str
-    runs: list[Path] = field(default_factory=list)
-
-    @property
-    def package(self) -> Path:
-        return self.path / "src" / self.path.name
-
-    def start(self, *commands: str) -> ForkServerProcess:
-        """Starts alembic commands, one after the other; output() is what they say."""
-        self.runs.append(self.path.parent / f"output-{len(self.runs)}")
-        self.runs[-1].touch()
-        process = PROCESSES.Process(
-            target=alembic, args=(str(self.path), self.url, str(self.runs[-1]), *commands)
-        )
-        process.start()
-        return process
-
-    def run(self, *commands: str) -> str:
-        """What alembic commands said, which have succeeded."""
-        process = self.start(*commands)
-        process.join()
-        assert process.exitcode == 0, self.output()
-        return self.output()
-
-    def output(self, run: int = -1) -> str:
-        return self.runs[run].read_text()
-
-    def sql(self, statement: str) -> list[Any]:
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            cursor = connection.execute(statement)
-            return [row[0] for row in cursor] if cursor.description else []
-
-    def add_revision(self, revision: str, upgrade: str, declarations: str = "") -> None:
-        """Adds a revision after the last; it may use op, sa and the helpers."""
-        versions = self.package / "migrations/versions"
-        newest = max(versions.glob("20*.py")).read_text()
-        down_revision = re.search(r'^revision: str = "(\w+)"', newest, re.MULTILINE)
-        assert down_revision
-        (versions / f"2027-01-01_{len(list(versions.iterdir())):06}.py").write_text(
-            f"""
-import sqlalchemy as sa
-from alembic import op
-
-from {self.path.name}.migrations.backfill import *
-from {self.path.name}.migrations.operations import *
-
-revision: str = "{revision}"
-down_revision = "{down_revision[1]}"
-{declarations}
-
-def upgrade() -> None:
-    {upgrade}
-"""
-        )
 
 
 @pytest.fixture(scope="session", params=["async", "sync"])
@@ -109,36 +33,6 @@ def rendered(request: pytest.FixtureRequest, cookies_session: Cookies) -> BakedP
     )
     assert result.exception is None, result.exception
     return BakedProject(result.project_path, result.context)
-
-
-@pytest.fixture(scope="session")
-def server(rendered: BakedProject) -> Iterator[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVE],
-        cwd=rendered.path,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout
-    yield process.stdout.readline().strip()
-    process.communicate()
-
-
-@pytest.fixture
-def deployment(rendered: BakedProject, server: str, tmp_path: Path) -> Iterator[Deployment]:
-    path = shutil.copytree(rendered.path, tmp_path / rendered.slug)
-    with database(server) as url:
-        yield Deployment(path, url)
-
-
-@contextmanager
-def database(server: str) -> Iterator[str]:
-    name = f"test_{uuid4().hex}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        yield server.replace("/postgres?", f"/{name}?")
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_ten_processes_upgrade_at_once(deployment: Deployment) -> None:
@@ -339,7 +233,7 @@ CHANGES = {
     "enum value": (
         {'MEMBER = "member"': 'MEMBER = "member"\n    GUEST = "guest"'},
         [
-            "op.add_enum_value(enum_schema='public', enum_name='user_role', new_value='guest')",
+            """op.execute("ALTER TYPE public.user_role ADD VALUE 'guest' AFTER 'member'")""",
         ],
     ),
     "foreign key option": (
@@ -542,12 +436,6 @@ def test_behind_pgbouncer_migrations_ask_for_a_url_of_their_own(deployment: Depl
     done = upgrade(DATABASE_URL=elsewhere, DATABASE_MIGRATION_URL=deployment.url)
     assert done.returncode == 0, done.stdout
     assert deployment.sql("SELECT version_num FROM alembic_version") == [FIRST]
-
-
-def environment(**variables: str) -> dict[str, str]:
-    """The environment, with none of the developer's own databases in it."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("DATABASE_")}
-    return {**ours, "PYTHONPATH": "src", **variables}
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:

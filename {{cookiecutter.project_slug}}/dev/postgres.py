@@ -74,7 +74,10 @@ def development_server() -> Iterator[str]:
     import fcntl  # as pwd, it is not on Windows, where find_binaries() says what to do
 
     home = development_directory()
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ServerError(f"The server needs a directory for its data: {error}") from error
     with contextlib.ExitStack() as stack, (home / "lock").open("w") as lock:
         for _ in range(600):
             if directory := _listening(home / "data"):
@@ -99,7 +102,10 @@ def _server(home: Path | None, settings: Iterable[str], *keep: int) -> Iterator[
     """Run a server, on data in home or of its own, that holds the given descriptors as well."""
     found = find_binaries()
     version = subprocess.check_output([found / "postgres", "--version"], text=True).split()[2]
-    directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # a socket's path has 103 bytes
+    try:  # not in TMPDIR, since a socket's path has at most 103 bytes
+        directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    except OSError as error:
+        raise ServerError(f"The server needs a directory in /tmp: {error}") from error
     data, log = (home or directory) / "data", (home or directory) / "log"
     os.mkfifo(directory / "users", 0o600)
     give_to_server(directory)
@@ -131,7 +137,8 @@ def _server(home: Path | None, settings: Iterable[str], *keep: int) -> Iterator[
         os.write(writer, b"%b/postgres\n" % bytes(binaries))
         while _listening(data) != directory:
             if select.select([supervisor.stdout or 0], [], [], 0.01)[0]:
-                raise ServerError(f"PostgreSQL did not start:\n{log.read_text()[-2000:]}")
+                said = os.fsdecode(log.read_bytes())[-2000:]
+                raise ServerError(f"PostgreSQL did not start:\n{said}")
         yield URL.format(directory)
     finally:
         os.close(writer)
@@ -140,28 +147,47 @@ def _server(home: Path | None, settings: Iterable[str], *keep: int) -> Iterator[
 
 
 def _create_cluster(binaries: Path, version: str, data: Path, made: Path) -> None:
-    """Copy a new cluster, made once per version, to data: all of it or nothing."""
-    import fcntl
-
+    """Copy a new cluster to data: all of it or nothing; it is made once per version."""
     options = "--username=postgres --auth=trust --no-sync --encoding=UTF8 --locale=C"
     if int(version.split(".")[0]) >= 17:
         options += " --locale-provider=builtin --builtin-locale=C.UTF-8"
     key = hashlib.sha256(f"{version} {os.uname().machine} {options}".encode()).hexdigest()[:16]
+    command = [str(binaries / "initdb"), "-D", str(made), *options.split()]
+    try:
+        cluster = _cached_cluster(key, command, made)
+    except (OSError, RuntimeError):  # no home, or one that cannot be written: then without a cache
+        cluster = made
+        if not made.exists():
+            _run_initdb(command)
+    _copy_cluster(cluster, data)
+
+
+def _cached_cluster(key: str, command: list[str], made: Path) -> Path:
+    import fcntl
+
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     cached = cache / f"private-postgresql-{os.geteuid()}" / key
     cached.parent.mkdir(parents=True, exist_ok=True)
     with cached.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not cached.exists():
-            command = [str(binaries / "initdb"), "-D", str(made), *options.split()]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, **server_user())
-        for source, target in ((made, cached), (cached, data)):
-            if not target.exists():
-                partial = target.with_suffix(".partial")
-                shutil.rmtree(partial, ignore_errors=True)
-                shutil.copytree(source, partial)
-                give_to_server(partial)
-                partial.rename(target)
+            _run_initdb(command)
+            _copy_cluster(made, cached)
+    return cached
+
+
+def _run_initdb(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, check=False, **server_user())
+    if done.returncode != 0:
+        raise ServerError(f"initdb failed:\n{os.fsdecode(done.stderr)[-2000:]}")
+
+
+def _copy_cluster(source: Path, target: Path) -> None:
+    partial = target.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(source, partial)
+    give_to_server(partial)
+    partial.rename(target)
 
 
 def copy_binaries(binaries: Path, directory: Path) -> Path:
@@ -198,6 +224,6 @@ def give_to_server(tree: Path) -> None:
 def _listening(data: Path) -> Path | None:
     """The directory of the socket of the server on data, where it says that it is ready."""
     with contextlib.suppress(FileNotFoundError, IndexError):
-        lines = (data / "postmaster.pid").read_text().splitlines()
+        lines = os.fsdecode((data / "postmaster.pid").read_bytes()).splitlines()
         return Path(lines[4]) if lines[7].strip() == "ready" else None
     return None

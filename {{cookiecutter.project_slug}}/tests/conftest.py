@@ -10,19 +10,20 @@ import pytest
 {% if cookiecutter.fastapi %}
 from httpx2 import AsyncClient
 {% endif %}
-from sqlalchemy import event, select
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 {% if cookiecutter.fastapi %}
 from {{ cookiecutter.project_slug }}.api.app import create_app
 {% endif %}
-from {{ cookiecutter.project_slug }}.database import Base, Database
+from {{ cookiecutter.project_slug }}.database import Database
 from {{ cookiecutter.project_slug }}.settings import Settings
 
 {% if cookiecutter.fastapi %}
 from .api.clients import client_for
 {% endif %}
 from .databases import Server, created_database, migrated_server
+from .snapshot import PUT_BACK, TAKE
 from dev.postgres import ServerError
 
 SERVER = pytest.StashKey[Server]()
@@ -108,20 +109,20 @@ async def session(rolled_back: Database) -> AsyncIterator[AsyncSession]:
         yield session
 
 
+@pytest.fixture(scope="session")
+async def snapshot(database: Database) -> None:
+    """The rows of the worker's database, as the migrations left them."""
+    async with database.engine.begin() as connection:
+        for statement in TAKE:
+            await connection.execute(text(statement))
+
+
 @pytest.fixture
-async def committed(database: Database) -> AsyncIterator[Database]:
-    """The worker's Database, to commit with; the rows of all models are put back afterwards."""
-    tables = Base.metadata.sorted_tables
-    async with database.engine.connect() as connection:
-        results = [await connection.execute(select(table)) for table in tables]
-        rows = [[dict(row) for row in result.mappings()] for result in results]
+async def committed(database: Database, snapshot: None) -> AsyncIterator[Database]:
+    """The worker's Database, to commit with; all rows of all tables are put back afterwards."""
     yield database
     async with database.engine.begin() as connection:
-        for table in reversed(tables):
-            await connection.execute(table.delete())
-        for table, its_rows in zip(tables, rows, strict=True):
-            if its_rows:
-                await connection.execute(table.insert(), its_rows)
+        await connection.execute(text(PUT_BACK))
 
 
 @pytest.fixture

@@ -4,21 +4,23 @@
 import asyncio
 {% endif %}
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from unittest.mock import patch
 from uuid import uuid4
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import URL, text
+from sqlalchemy import URL, Connection, text
 
 from {{ cookiecutter.project_slug }}.database.engine import create_database_engine
 from {{ cookiecutter.project_slug }}.settings import Settings, parse_database_url
 
 from dev.postgres import temporary_server
+
+T = TypeVar("T")
 
 ALEMBIC_INI = Path(__file__).parents[1] / "alembic.ini"
 
@@ -56,28 +58,36 @@ def migrate(url: str, revision: str) -> None:
         command.upgrade(Config(ALEMBIC_INI), revision)
 
 
-{% if cookiecutter.engine == "async" %}
 def execute(url: URL, statement: str) -> list[Any]:
     """The rows of a statement outside of a transaction, as CREATE DATABASE demands."""
 
-    async def main() -> list[Any]:
-        engine = create_database_engine(url, Settings(database_url=url))
+    def work(connection: Connection) -> list[Any]:
+        result = connection.execute(text(statement))
+        return list(result) if result.returns_rows else []
+
+    return run_on(url, work, isolation_level="AUTOCOMMIT")
+
+
+{% if cookiecutter.engine == "async" %}
+def run_on(url: str | URL, work: Callable[[Connection], T], **options: Any) -> T:
+    """The result of work on a connection, of those execution options, which is then closed."""
+
+    async def main() -> T:
+        engine = create_database_engine(parse_database_url(url), Settings(database_url=url))
         async with engine.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            result = await connection.execute(text(statement))
-            rows = list(result) if result.returns_rows else []
+            await connection.execution_options(**options)
+            result: T = await connection.run_sync(work)
         await engine.dispose()
-        return rows
+        return result
 
     return asyncio.run(main())
 {% else %}
-def execute(url: URL, statement: str) -> list[Any]:
-    """The rows of a statement outside of a transaction, as CREATE DATABASE demands."""
-    engine = create_database_engine(url, Settings(database_url=url))
+def run_on(url: str | URL, work: Callable[[Connection], T], **options: Any) -> T:
+    """The result of work on a connection, of those execution options, which is then closed."""
+    engine = create_database_engine(parse_database_url(url), Settings(database_url=url))
     with engine.connect() as connection:
-        connection.execution_options(isolation_level="AUTOCOMMIT")
-        result = connection.execute(text(statement))
-        rows = list(result) if result.returns_rows else []
+        connection.execution_options(**options)
+        result = work(connection)
     engine.dispose()
-    return rows
+    return result
 {% endif %}

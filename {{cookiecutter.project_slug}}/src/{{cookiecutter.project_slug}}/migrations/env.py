@@ -4,7 +4,6 @@
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from alembic import context
 from alembic.util import CommandError
@@ -12,7 +11,6 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 {% else %}
 import logging
-from typing import Any
 
 from alembic import context
 from alembic.util import CommandError
@@ -20,7 +18,8 @@ from sqlalchemy import Connection, Engine
 {% endif %}
 
 from {{ cookiecutter.project_slug }}.database.engine import create_database_engine
-from {{ cookiecutter.project_slug }}.migrations import autogenerate
+from {{ cookiecutter.project_slug }}.migrations.advice import advice
+from {{ cookiecutter.project_slug }}.migrations.autogenerate import options, target_metadata
 from {{ cookiecutter.project_slug }}.migrations.locking import (
     LONG_TIMEOUTS,
     SHORT_TIMEOUTS,
@@ -30,11 +29,7 @@ from {{ cookiecutter.project_slug }}.migrations.locking import (
 )
 from {{ cookiecutter.project_slug }}.settings import Settings
 
-OPTIONS: dict[str, Any] = {
-    "target_metadata": autogenerate.target_metadata(),
-    "transaction_per_migration": True,
-    **autogenerate.OPTIONS,
-}
+OPTIONS = options(target_metadata()) | {"transaction_per_migration": True}
 
 
 def main() -> None:
@@ -47,6 +42,7 @@ def main() -> None:
         run_on(context.config.attributes.get("connection"))
 
 
+@advice()
 def write_sql() -> None:
     """Write the SQL of the migrations instead of running it; needs no database."""
     context.configure(
@@ -60,6 +56,7 @@ def write_sql() -> None:
     context.run_migrations()
 
 
+@advice()
 def run_command(connection: Connection) -> None:
     """Run the command on the connection; a transaction that is open already stays open."""
     in_transaction = connection.in_transaction()

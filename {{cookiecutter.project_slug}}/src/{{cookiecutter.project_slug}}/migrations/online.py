@@ -5,8 +5,11 @@ commit whatever precedes them, so put them in a revision of their own. You can r
 again after it was killed. All of them raise CommandError after their last attempt.
 """
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 from alembic import op
 from alembic.util import CommandError
@@ -14,6 +17,7 @@ from sqlalchemy import text
 
 from .locking import LONG_TIMEOUTS, SHORT_TIMEOUTS, retry_on_lock_timeout
 
+QUOTED_OR_SPACE = re.compile(r"""('[^']*'|"[^"]*"|\$(\w*)\$.*?\$\2\$|--.*?\n)|\s+""", re.DOTALL)
 # Each attempt with the long timeouts takes up to ten minutes.
 ATTEMPTS_WITH_LONG_TIMEOUTS = 3
 
@@ -125,6 +129,24 @@ def squawk_ignore(*rules: str) -> None:
     context = op.get_context()
     if context.as_sql:
         context.output_buffer.write(f"-- squawk-ignore {', '.join(rules)}\n")
+
+
+@contextmanager
+def squawk_ignore_block(*rules: str) -> Iterator[None]:
+    """Let squawk accept each statement of the block although it breaks these rules."""
+    context = op.get_context()
+    if not context.as_sql:
+        yield
+        return
+    write = context.impl.static_output
+    comment = f"-- squawk-ignore {', '.join(rules)}"
+
+    def write_ignored(sql: str) -> None:
+        # The comment is for the next line only, so the statement has to be one.
+        write(f"{comment}\n{QUOTED_OR_SPACE.sub(lambda part: part[1] or ' ', sql.strip())}")
+
+    with patch.object(context.impl, "static_output", write_ignored):
+        yield
 
 
 def quoted(name: str) -> str:
