@@ -114,12 +114,12 @@ def test_all_faults_are_named_at_once_and_nothing_is_left(
     assert len(refuse(template)) == 3
 
 
-def test_a_file_that_is_not_text_is_refused(
+def test_a_text_that_is_not_utf_8_is_refused(
     refuse: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     template = copy_template(tmp_path / "template")
-    (template / PROJECT / "binary").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
-    assert refuse(template) == ["ERROR: binary:1: is not UTF-8"]
+    (template / PROJECT / "notes.txt").write_bytes(b"caf\xe9 \0\x01\x02\x03\xff\xfe")
+    assert refuse(template) == ["ERROR: notes.txt:1: is not UTF-8"]
 
 
 def test_a_name_that_is_only_declared_cannot_be_imported(
