@@ -121,6 +121,17 @@ WORDS = {
     ],
     ("engine", "sync"): ["psycopg"],
     ("fastapi", True): ["fastapi", "FastAPI", "starlette", "uvicorn"],
+    ("example_models", True): [
+        "models/user.py",
+        "models/post.py",
+        "queries/users.py",
+        "queries/posts.py",
+        "dev/seed.py",
+        "tests/factories.py",
+    ],
+    ("docker", True): ["docker compose", "Dockerfile", "compose.yaml"],
+    ("ci", "github"): [".github/"],
+    ("ci", "gitlab"): [".gitlab-ci"],
 }
 # Asynchronous code in a sync project: the framework's own handlers, and what asyncio gives them,
 # stay asynchronous in both.
@@ -613,7 +624,7 @@ def check_pyproject(project):
 
 
 def declared_distributions(pyproject):
-    requirements = list(pyproject["project"].get("dependencies", []))
+    requirements = list(pyproject.get("project", {}).get("dependencies", []))
     for group in pyproject.get("dependency-groups", {}).values():
         requirements += [line for line in group if isinstance(line, str)]
     return {re.split(r"[^\w.-]", line)[0].lower().replace("_", "-") for line in requirements}
@@ -699,7 +710,7 @@ def check(files, made):
         return
     declared = set(DISTRIBUTIONS.values())
     if "pyproject.toml" in parsed:
-        check_pyproject(parsed["pyproject.toml"]["project"])
+        check_pyproject(parsed["pyproject.toml"].get("project", {}))
         declared = declared_distributions(parsed["pyproject.toml"])
     check_modules(modules, declared)
     check_entry_points(texts, modules)
