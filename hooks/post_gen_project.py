@@ -135,10 +135,10 @@ WORDS = {
 }
 # Asynchronous code in a sync project: the framework's own handlers, and what asyncio gives them,
 # stay asynchronous in both.
-ASYNC_CODE = re.compile(r"\bawait (?!asyncio\.)\(?\w+[.(\[)\n]|\basync (?:with|for)\b")
-ASYNC_FUNCTION = re.compile(r"\basync def\b")
+ASYNC_CODE = r"\bawait (?!asyncio\.)\(?\w+[.(\[)\n]|\basync (?:with|for)\b"
+ASYNC_FUNCTION = r"\basync def\b"
 ASYNC_IN_BOTH = {f"{PACKAGE}/api/{name}.py" for name in ("app", "dependencies", "errors", "health")}
-SYNC_CODE = re.compile(r"(?<!async )\bwith (?:self\.)?database\.\w")
+SYNC_CODE = r"(?<!async )\bwith (?:self\.)?database\.\w"
 
 # What a template leaves behind when it is not rendered.
 # {% raw %}
@@ -148,7 +148,7 @@ TRACES = [OPENING, "{%", "{#", " %}", "-%}", " #}"]
 # {% endraw %}
 
 QUESTIONS = [key for key in ANSWERS if not key.startswith("_")]
-QUESTION = re.compile(rf"\bcookiecutter(?:\.(?:{'|'.join(QUESTIONS)})\b|\[)")
+QUESTION = rf"\bcookiecutter(?:\.(?:{'|'.join(QUESTIONS)})\b|\[)"
 
 NOT_RENDERED = "holds 'cookiecutter', which is the template's own: {}"
 
@@ -283,18 +283,17 @@ def read_texts(made):
         # A file of a fork's own that holds tags is a template of another tool, such as Helm.
         if path in OWNED or not any(tag in text for tag in TAGS):
             texts[path] = text
-        elif match := QUESTION.search(text):
+        elif match := re.search(QUESTION, text):
             fail_at(path, text, match.start(), NOT_RENDERED.format(match[0]))
     return texts
 
 
 def check_texts(texts):
     words = [word for word in TRACES + unchosen(WORDS) if word not in FREE_TEXT]
-    pattern = ASYNC_CODE if ANSWERS["engine"] == "sync" else SYNC_CODE
     for path, text in texts.items():
         if not text.strip() and os.path.basename(path) not in MAY_BE_EMPTY:
             fail(path, 1, "is empty")
-        match = QUESTION.search(text)
+        match = "cookiecutter" in text and re.search(QUESTION, text)
         if match and match[0] not in FREE_TEXT:
             fail_at(path, text, match.start(), NOT_RENDERED.format(match[0]))
         if path not in OWNED:
@@ -303,11 +302,19 @@ def check_texts(texts):
             start = find(text, word)
             if start >= 0:
                 fail_at(path, text, start, f"holds {word!r}, which these answers exclude")
-        match = pattern.search(text)
-        if not match and ANSWERS["engine"] == "sync" and path not in ASYNC_IN_BOTH:
-            match = ASYNC_FUNCTION.search(text)
+        match = find_other_engine(path, text)
         if match and match[0].strip() not in FREE_TEXT:
             fail_at(path, text, match.start(), f"holds {match[0]!r}, which these answers exclude")
+
+
+def find_other_engine(path, text):
+    """Where code for the engine that was not chosen stands, or None."""
+    if ANSWERS["engine"] == "async":
+        return re.search(SYNC_CODE, text) if "database." in text else None
+    match = re.search(ASYNC_CODE, text) if "await " in text or "async " in text else None
+    if match or path in ASYNC_IN_BOTH or "async def" not in text:
+        return match
+    return re.search(ASYNC_FUNCTION, text)
 
 
 def find(text, word):
@@ -600,9 +607,10 @@ def is_module(name, modules):
 
 def check_entry_points(texts, modules):
     """What servers are told to load exists: package.module:name."""
-    pattern = re.compile(rf"\b({SLUG}(?:\.\w+)+):(\w+)")
     for path, text in texts.items():
-        for match in pattern.finditer(text):
+        for match in re.finditer(rf"({SLUG}(?:\.\w+)+):(\w+)", text):
+            if re.match(r"[\w./-]", text[match.start() - 1 : match.start()]):
+                continue  # the end of another name
             module = modules.get(match[1])
             if not module or (module.tree and match[2] not in names_bound(module.tree.body)):
                 fail_at(path, text, match.start(), f"names {match[0]}, which does not exist")
