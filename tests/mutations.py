@@ -148,7 +148,7 @@ CAUGHT_BY_THE_HOOK: dict[str, Mutation] = {
         "README.md", append("docker compose up\n"), {"docker": "no"}
     ),
     "a module of models that are not there": Mutation(
-        "docs/queries.md", append("See `models/user.py`.\n"), {"example_models": "no"}
+        "docs/queries.md", append("See `queries/users.py`.\n"), {"example_models": "no"}
     ),
     "FILES forgets the application": Mutation(
         HOOK, sub(r'^.*PACKAGE}/api/app.py",\n', ""), {"fastapi": "no"}
