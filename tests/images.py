@@ -80,17 +80,9 @@ def render(directory: Path, engine: str) -> Path:
 
 
 def build(project: Path, image: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        "buildah",
-        "bud",
-        "--isolation",
-        "chroot",
-        "--pull-never",
-        "--quiet",
-        "-t",
-        image,
-        ".",
-    ]
+    # Docker's format: the other one has no health check.
+    command = ["buildah", "bud", "--format", "docker", "--isolation", "chroot", "--pull-never"]
+    command += ["--quiet", "-t", image, "."]
     return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
 
 
@@ -127,10 +119,10 @@ def wait_for(path: str, status: int) -> None:
 
 
 def descendants(pid: int) -> list[int]:
-    children = [
-        int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    ]
-    return [grandchild for child in children for grandchild in [child, *descendants(child)]]
+    """The processes below one, each after its parent; any of its threads may have started them."""
+    listed = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    children = [int(child) for thread in listed for child in thread]
+    return [process for child in children for process in [child, *descendants(child)]]
 
 
 def serve(image: str, environment: dict[str, str]) -> None:
@@ -141,26 +133,25 @@ def serve(image: str, environment: dict[str, str]) -> None:
 
 def serve_in(name: str, prober: str, environment: dict[str, str]) -> None:
     command = configuration(name)["Cmd"]
-    with subprocess.Popen(
+    process = subprocess.Popen(
         in_container(name, environment, *command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
-        wait_for("/livez", 200)
-        wait_for("/readyz", 200)
-        wait_for("/users", 200)
-        [server] = descendants(process.pid)[-1:]
+    )
+    try:
+        for path in ("/livez", "/readyz", "/users"):
+            wait_for(path, 200)
+        server = descendants(process.pid)[-1]
         status = Path(f"/proc/{server}/status").read_text()
         assert "Uid:\t10001\t" in status, status
         say("livez, readyz and users answer 200, as user 10001")
         # A container of buildah's runs one command at a time; all share the machine's network.
         run(*in_container(prober, {}, *configuration(name)["Healthcheck"]["Test"][1:]))
         say("the health check passes")
+    finally:
         started = time.monotonic()
-        os.kill(server, signal.SIGTERM)
+        os.kill([process.pid, *descendants(process.pid)][-1], signal.SIGTERM)
         output, _ = process.communicate(timeout=35)
-        say(
-            f"SIGTERM ends it after {time.monotonic() - started:.1f} s, status {process.returncode}"
-        )
-        assert b"Application shutdown complete" in output, output.decode()
+    say(f"SIGTERM ends it in {time.monotonic() - started:.1f} s, status {process.returncode}")
+    assert b"Application shutdown complete" in output, output.decode()
 
 
 def configuration(name: str) -> dict[str, Any]:
