@@ -3,10 +3,13 @@
 {% if cookiecutter.engine == "sync" %}
 import math
 import selectors
+{% else %}
+import os
 {% endif %}
 import time
 from collections.abc import Callable, Mapping
 {% if cookiecutter.engine == "async" %}
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -118,6 +121,7 @@ def connect_arguments(
 ) -> dict[str, Any]:
     """The arguments of asyncpg.connect(), with libpq's names of the URL translated."""
     query = {name: str(value) for name, value in url.query.items()}
+    ignore_unreadable_home()
     # asyncpg reads the TLS parameters, files included, from a DSN only.
     dsn = {name: query[name] for name in query if name.startswith(("ssl", "target_"))}
     arguments: dict[str, Any] = {
@@ -135,6 +139,20 @@ def connect_arguments(
         # A prepared statement belongs to one server connection, and PgBouncer changes that.
         arguments |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
     return arguments
+
+
+def ignore_unreadable_home() -> None:
+    """Go on without ~/.postgresql where HOME belongs to another user, as libpq does.
+
+    asyncpg looks there for certificates, and raises PermissionError (MagicStack/asyncpg#910).
+    Containers inherit HOME=/root where only the user is changed.
+    """
+    try:
+        (Path.home() / ".postgresql" / "postgresql.key").stat()
+    except PermissionError:
+        os.environ["HOME"] = os.devnull
+    except (OSError, RuntimeError):
+        return  # there is none, which asyncpg knows
 
 
 def connect(
