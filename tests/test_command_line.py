@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -193,6 +194,35 @@ def test_a_boolean_that_an_old_cookiecutter_hands_over_is_explained(
         f"ERROR: fastapi must be true or false, not {value!r}. cookiecutter hands it over as text "
         "before version 2.7: use a newer one."
     )
+
+
+UV = os.environ.get("UV") or shutil.which("uv")  # `uv run` names itself
+
+
+@pytest.mark.skipif(not UV, reason="only uv installs another cookiecutter for one command")
+@pytest.mark.parametrize(
+    ("version", "error"),
+    [
+        ("2.6.0", "ERROR: fastapi must be true or false, not 'no'. cookiecutter hands it over as "),
+        ("2.7.0", None),
+    ],
+)
+def test_the_oldest_cookiecutter_that_works(
+    tmp_path: Path, config_file: str, version: str, error: str | None
+) -> None:
+    """The newest is that of the other tests."""
+    options = ["--no-input", "--config-file", config_file, "-o", str(tmp_path), str(TEMPLATE)]
+    done = subprocess.run(
+        [str(UV), "tool", "run", f"cookiecutter@{version}", *options, "fastapi=no", "engine=sync"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if error:
+        assert error in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
+        assert not (tmp_path / "acme_orders/src/acme_orders/api").exists()
 
 
 def test_the_closing_message_leads_to_a_green_push(run: Run, tmp_path: Path) -> None:

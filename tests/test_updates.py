@@ -183,3 +183,22 @@ def test_create_prints_what_to_do_next(cruft: Callable[..., str], template: Path
     printed = cruft("create", "--no-input", "--extra-context", answers, str(template))
     assert f'cd "{SLUG}"' in printed or f'{SLUG}"' in printed
     assert "uv sync" in printed
+
+
+def test_a_project_in_a_monorepo_is_linted_and_updated(
+    cruft: Callable[..., str], template: Path, bake_from: Callable[..., BakedProject]
+) -> None:
+    """From the root as pre-commit does, and from its own directory."""
+    root = template.parent / "monorepo"
+    project = root / "services" / SLUG
+    answers = json.dumps({"project_slug": SLUG})
+    services = ["--output-dir", str(project.parent)]
+    cruft("create", "--no-input", "--extra-context", answers, *services, str(template))
+    create_repository(root)
+    sources = [str(path.relative_to(root)) for path in project.rglob("*.py")]
+    for command in (["check"], ["format", "--check"]):
+        ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "--force-exclude", *sources]
+        subprocess.run(ruff, cwd=root, check=True)
+    cruft("update", "-y", "--variables-to-update", '{"engine": "sync"}', cwd=project)
+    fresh = bake_from(template, extra_context={"project_slug": SLUG, "engine": "sync"}).path
+    assert files_of(project) == files_of(fresh)
