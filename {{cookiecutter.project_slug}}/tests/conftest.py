@@ -22,7 +22,7 @@ from {{ cookiecutter.project_slug }}.settings import Settings
 {% if cookiecutter.fastapi %}
 from .api.clients import client_for
 {% endif %}
-from .databases import Server, created_database, migrated_server
+from .temporary_databases import Server, created_database, migrated_server
 from .snapshot import PUT_BACK, TAKE
 from dev.postgres import ServerError
 

@@ -19,7 +19,7 @@ from {{ cookiecutter.project_slug }}.database import Base
 from {{ cookiecutter.project_slug }}.migrations import alembic_config, catalogue, heads
 from {{ cookiecutter.project_slug }}.settings import Settings, parse_database_url
 
-from .databases import execute, run_on
+from .temporary_databases import execute, run_on
 
 PROJECT = Path(__file__).parents[1]
 # What an extension made is not a revision's; the types and functions of a table go with it.

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -27,6 +28,7 @@ def connect_arguments(
     `parameters` are the server's parameters of the session. A server that does not answer within
     `response_timeout` seconds counts as lost.
     """
+    ignore_unreadable_home()
     # asyncpg reads the TLS parameters, files included, from a DSN only.
     dsn = {name: query[name] for name in query if name.startswith(("ssl", "target_"))}
     arguments: dict[str, Any] = {
@@ -41,6 +43,20 @@ def connect_arguments(
         # A prepared statement belongs to one server connection, and PgBouncer changes that.
         arguments |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
     return arguments
+
+
+def ignore_unreadable_home() -> None:
+    """Go on without ~/.postgresql where HOME belongs to another user, as libpq does.
+
+    asyncpg looks there for certificates, and raises PermissionError (MagicStack/asyncpg#910).
+    Containers inherit HOME=/root where only the user is changed.
+    """
+    try:
+        (Path.home() / ".postgresql" / "postgresql.key").stat()
+    except PermissionError:
+        os.environ["HOME"] = os.devnull
+    except (OSError, RuntimeError):
+        return  # there is none, which asyncpg knows
 
 
 def add_listeners(engine: Engine) -> None:
