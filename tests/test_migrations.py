@@ -42,9 +42,7 @@ def test_ten_processes_upgrade_at_once(deployment: Deployment) -> None:
             "INSERT INTO users (name, email) SELECT 'a', i FROM generate_series(1, 200000) i"
         )""",
     )
-    deployment.add_revision(
-        "indexed", 'create_index_concurrently("ix_users_name", "users", ["name"])'
-    )
+    deployment.add_revision("indexed", 'online.create_index("ix_users_name", "users", ["name"])')
 
     processes = [deployment.start("upgrade head") for _ in range(10)]
     for process in processes:
@@ -102,9 +100,9 @@ def test_a_killed_upgrade_leaves_a_whole_revision_and_a_free_lock(deployment: De
         ]
         deployment.add_revision(f"tables_{table}", "\n    ".join(creations))
         deployment.add_revision(
-            f"index_{table}", f'create_index_concurrently("ix_{table}", "{table}1", ["i"])'
+            f"index_{table}", f'online.create_index("ix_{table}", "{table}1", ["i"])'
         )
-        deployment.add_revision(f"required_{table}", f'set_not_null("{table}2", "i")')
+        deployment.add_revision(f"required_{table}", f'online.set_not_null("{table}2", "i")')
     tables_at: dict[str, list[str]] = {"": [], FIRST: []}
     tables_at |= {f"{step}_a": ["a1", "a2"] for step in ("tables", "index", "required")}
     tables_at |= {f"{step}_b": ["a1", "a2", "b1", "b2"] for step in ("tables", "index", "required")}
@@ -151,12 +149,14 @@ def test_a_backfill_is_short_transactions_and_goes_on_after_a_kill(
         'backfill = Backfill("posts", "summary IS NULL", "summary = left(body, 20)")',
     )
     deployment.add_revision(
-        "contracted", 'require_backfilled("expanded"); set_not_null("posts", "summary")'
+        "contracted", 'require_backfilled("expanded"); online.set_not_null("posts", "summary")'
     )
     too_early = deployment.start("upgrade head")
     too_early.join()
     assert too_early.exitcode != 0
-    assert "FAILED: posts: run the backfill of revision expanded first" in deployment.output()
+    assert (
+        "FAILED: posts has pending rows. Run the backfill of expanded first." in deployment.output()
+    )
     longest = [0.0]
     done = threading.Event()
 
@@ -320,7 +320,7 @@ def test_an_index_takes_the_place_of_an_invalid_one_and_of_no_other(deployment: 
             deployment.sql(f"CREATE UNIQUE INDEX CONCURRENTLY {name} ON users (name)")
     deployment.sql("DELETE FROM users")
     deployment.add_revision(
-        "indexed", 'create_index_concurrently("uq_users_name", "users", ["name"], unique=True)'
+        "indexed", 'online.create_index("uq_users_name", "users", ["name"], unique=True)'
     )
     deployment.run("upgrade head")
     valid = "SELECT indexrelid::regclass || ' ' || indisvalid FROM pg_index ORDER BY indexrelid"

@@ -32,7 +32,7 @@ def database(
     project: Project,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Any:
-    monkeypatch.setattr(project.module("database.session"), "REPLICA_PAUSE", 0.3)
+    monkeypatch.setattr(project.module("database.database"), "REPLICA_PAUSE", 0.3)
     return connect(replica_url=replica.url(), connect_timeout=1.0)
 
 

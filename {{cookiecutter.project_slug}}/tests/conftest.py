@@ -22,8 +22,8 @@ from {{ cookiecutter.project_slug }}.settings import Settings
 {% if cookiecutter.fastapi %}
 from .api.clients import client_for
 {% endif %}
-from .temporary_databases import Server, created_database, migrated_server
 from .snapshot import PUT_BACK, TAKE
+from .temporary_databases import Server, created_database, migrated_server
 from dev.postgres import ServerError
 
 SERVER = pytest.StashKey[Server]()

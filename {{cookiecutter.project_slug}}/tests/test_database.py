@@ -38,7 +38,8 @@ async def accounts(database: Database) -> AsyncIterator[Database]:
 
 async def balance(database: Database) -> int:
     async with database.read_only() as session:
-        return int((await session.execute(BALANCE)).scalar_one())
+        found = await session.scalar(BALANCE)
+        return int(found)
 
 
 async def test_a_unit_of_work_is_committed_at_its_end(accounts: Database) -> None:
@@ -77,18 +78,18 @@ async def test_the_server_refuses_a_write_while_reading(accounts: Database, snap
 
 async def test_each_read_sees_what_is_committed_by_then(accounts: Database) -> None:
     async with accounts.read_only() as reader:
-        assert (await reader.execute(BALANCE)).scalar_one() == 100
+        assert await reader.scalar(BALANCE) == 100
         async with accounts.transaction() as session:
             await session.execute(DEPOSIT)
-        assert (await reader.execute(BALANCE)).scalar_one() == 101
+        assert await reader.scalar(BALANCE) == 101
 
 
 async def test_a_snapshot_sees_one_state(accounts: Database) -> None:
     async with accounts.read_only(snapshot=True) as reader:
-        assert (await reader.execute(BALANCE)).scalar_one() == 100
+        assert await reader.scalar(BALANCE) == 100
         async with accounts.transaction() as session:
             await session.execute(DEPOSIT)
-        assert (await reader.execute(BALANCE)).scalar_one() == 100
+        assert await reader.scalar(BALANCE) == 100
 
 
 @pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
@@ -98,9 +99,9 @@ async def test_an_isolation_level_is_that_of_its_unit_alone(
 ) -> None:
     show = text("SHOW transaction_isolation")
     async with database.transaction(isolation_level=level) as session:
-        assert (await session.execute(show)).scalar_one() == level.lower()
+        assert await session.scalar(show) == level.lower()
     async with database.transaction() as session:
-        assert (await session.execute(show)).scalar_one() == "read committed"
+        assert await session.scalar(show) == "read committed"
 
 
 async def test_run_repeats_the_unit_after_a_serialization_failure(accounts: Database) -> None:
@@ -108,7 +109,7 @@ async def test_run_repeats_the_unit_after_a_serialization_failure(accounts: Data
 
     async def deposit(session: AsyncSession) -> int:
         sessions.append(session)
-        before = int((await session.execute(BALANCE)).scalar_one())
+        before: int = await session.scalar(BALANCE)
         if len(sessions) < 3:
             async with accounts.transaction() as rival:
                 await rival.execute(DEPOSIT)
@@ -174,7 +175,8 @@ async def test_the_server_knows_the_timeouts(database_url: str) -> None:
     async with Database(settings) as database:
         for unit in (database.transaction, database.read_only):
             async with unit() as session:
-                assert (await session.execute(shown)).scalars().all() == ["1500", "250", "7000"]
+                found = await session.scalars(shown)
+                assert found.all() == ["1500", "250", "7000"]
 
 
 async def test_a_connection_that_was_idle_is_asked_and_used_again(
@@ -185,9 +187,9 @@ async def test_a_connection_that_was_idle_is_asked_and_used_again(
     pid = text("SELECT pg_backend_pid()")
     async with Database(Settings(database_url=database_url)) as database:
         async with database.read_only() as session:
-            first = (await session.execute(pid)).scalar_one()
+            first = await session.scalar(pid)
         async with database.read_only() as session:
-            assert (await session.execute(pid)).scalar_one() == first
+            assert await session.scalar(pid) == first
 
 
 async def test_a_statement_that_takes_too_long_is_ended(database_url: str) -> None:
@@ -239,9 +241,9 @@ async def test_stale_reads_go_to_the_replica(database_url: str, fresh_url: str) 
     name = text("SELECT current_database()")
     async with Database(settings) as database:
         async with database.read_only(stale_ok=True) as session:
-            assert (await session.execute(name)).scalar_one() in fresh_url
+            assert await session.scalar(name) in fresh_url
         async with database.read_only() as session:
-            assert (await session.execute(name)).scalar_one() in database_url
+            assert await session.scalar(name) in database_url
 
 
 async def test_without_the_replica_the_primary_answers(
@@ -251,7 +253,7 @@ async def test_without_the_replica_the_primary_answers(
     settings = Settings(database_url=database_url, database_replica_url=NOWHERE)
     async with Database(settings) as database:
         async with database.read_only(stale_ok=True) as session:
-            name = (await session.execute(text("SELECT current_database()"))).scalar_one()
+            name = await session.scalar(text("SELECT current_database()"))
     assert name in database_url
     assert "the replica is unavailable" in caplog.text
 
@@ -305,9 +307,9 @@ async def test_what_a_test_commits_is_rolled_back(
         await session.execute(text("CREATE TABLE leftovers (id int)"))
     table = text("SELECT to_regclass('leftovers')")
     async with rolled_back.read_only() as session:
-        assert (await session.execute(table)).scalar_one() is not None
+        assert await session.scalar(table) is not None
     async with database.read_only() as session:
-        assert (await session.execute(table)).scalar_one() is None
+        assert await session.scalar(table) is None
 
 
 async def test_units_on_a_connection_are_savepoints(rolled_back: Database) -> None:
@@ -323,5 +325,6 @@ async def test_units_on_a_connection_are_savepoints(rolled_back: Database) -> No
     assert sqlstate_of(refusal.value) == "25006"
     async with rolled_back.transaction() as session:
         await session.execute(text("INSERT INTO notes VALUES (2)"))
-        assert (await session.execute(text("SELECT id FROM notes"))).scalars().all() == [2]
+        notes = await session.scalars(text("SELECT id FROM notes"))
+        assert notes.all() == [2]
 {% endcall %}

@@ -24,12 +24,12 @@ def row(name: str, **values: Any) -> dict[str, Any]:
 
 async def test_a_user_is_found_by_id_and_by_email(session: AsyncSession) -> None:
     user = await make_user(session)
-    row = await users.read_user(session, user.id)
+    row = await users.get_user_row(session, user.id)
     assert row is not None
     assert (row.id, row.email, row.role) == (user.id, user.email, user.role)
     assert await users.get_user(session, user.id) is user
     assert await users.get_user_by_email(session, user.email) is user
-    assert await users.read_user(session, user.id + 1) is None
+    assert await users.get_user_row(session, user.id + 1) is None
     assert await users.get_user(session, user.id + 1) is None
     assert await users.get_user_by_email(session, "nobody@example.com") is None
 
@@ -51,7 +51,7 @@ async def test_conditions_are_met(session: AsyncSession) -> None:
 
 async def test_the_newest_come_first(session: AsyncSession) -> None:
     made = [await make_user(session) for _ in range(3)]
-    assert await users.newest_users(session, limit=2) == [made[2], made[1]]
+    assert await users.list_newest_users(session, limit=2) == [made[2], made[1]]
 
 
 async def test_pages_are_the_list(session: AsyncSession) -> None:
@@ -102,7 +102,7 @@ async def test_posts_of_a_user_are_listed(session: AsyncSession) -> None:
 async def test_posts_are_joined_and_counted(session: AsyncSession) -> None:
     author, reader = await make_user(session), await make_user(session)
     post = await make_post(session, author_id=author.id)
-    assert [tuple(each) for each in await posts.users_with_posts(session)] == [(author, post)]
+    assert [tuple(each) for each in await posts.list_users_with_posts(session)] == [(author, post)]
     assert await users.count_posts_by_user(session) == [(author, 1), (reader, 0)]
 
 

@@ -56,10 +56,11 @@ async def test_a_fault_has_its_status(faulty: AsyncClient, sql: str, status: int
 
 async def test_a_success_is_answered_after_the_commit(faulty: AsyncClient) -> None:
     insert = {"sql": "INSERT INTO seats VALUES (1)"}
-    assert (await faulty.post("/execute", params={"sql": SEATS})).status_code == 200
-    assert (await faulty.post("/execute", params=insert)).status_code == 200
-    # The constraint is checked by the COMMIT.
-    assert (await faulty.post("/execute", params=insert)).status_code == 409
+    created = await faulty.post("/execute", params={"sql": SEATS})
+    first = await faulty.post("/execute", params=insert)
+    second = await faulty.post("/execute", params=insert)
+    # The COMMIT checks the constraint.
+    assert [answer.status_code for answer in (created, first, second)] == [200, 200, 409]
 
 
 async def test_a_write_while_reading_is_a_bug(faulty: AsyncClient) -> None:
@@ -68,16 +69,16 @@ async def test_a_write_while_reading_is_a_bug(faulty: AsyncClient) -> None:
 
 
 async def test_errors_of_the_framework_are_problems(client: AsyncClient) -> None:
-    for answer, status in (
-        (await client.get("/nothing"), 404),
-        (await client.delete("/livez"), 405),
-    ):
+    unknown = await client.get("/nothing")
+    not_allowed = await client.delete("/livez")
+    for answer, status in ((unknown, 404), (not_allowed, 405)):
         assert (answer.status_code, answer.json()["status"]) == (status, status)
         assert answer.headers["Content-Type"] == "application/problem+json"
 
 
 async def test_the_document_describes_the_problems(client: AsyncClient) -> None:
-    document = (await client.get("/openapi.json")).json()
+    answer = await client.get("/openapi.json")
+    document = answer.json()
     assert "Problem" in document["components"]["schemas"]
     unready = document["paths"]["/readyz"]["get"]["responses"]["503"]
     assert list(unready["content"]) == ["application/problem+json"]

@@ -15,14 +15,16 @@ async def test_a_post_is_written_and_read(client: AsyncClient, session: AsyncSes
     assert created.status_code == 201
     post = created.json()
     assert post | POST | {"author_id": author.id, "version": 1} == post
-    assert (await client.get(created.headers["Location"])).json() == post
+    read = await client.get(created.headers["Location"])
+    assert read.json() == post
     page = await client.get(f"/users/{author.id}/posts")
     assert page.json() == {"items": [post], "next": None}
 
 
 async def test_an_unknown_author_is_not_found(client: AsyncClient) -> None:
-    assert (await client.post("/users/1/posts", json=POST)).status_code == 404
-    assert (await client.get("/users/1/posts")).status_code == 404
+    created = await client.post("/users/1/posts", json=POST)
+    listed = await client.get("/users/1/posts")
+    assert (created.status_code, listed.status_code) == (404, 404)
 
 
 async def test_a_change_needs_the_version_that_was_read(
@@ -36,12 +38,14 @@ async def test_a_change_needs_the_version_that_was_read(
     assert (changed.status_code, changed.json()["version"]) == (200, 2)
     stale = await client.patch(f"/posts/{post.id}", json={"title": "Thrice", "version": 1})
     assert (stale.status_code, stale.json()["title"]) == (409, "Conflict")
-    assert (await client.get(f"/posts/{post.id}")).json()["title"] == "Twice"
+    read = await client.get(f"/posts/{post.id}")
+    assert read.json()["title"] == "Twice"
 
 
 async def test_a_post_is_deleted_once(client: AsyncClient, session: AsyncSession) -> None:
     post = await make_post(session)
-    assert (await client.delete(f"/posts/{post.id}")).status_code == 204
-    assert (await client.delete(f"/posts/{post.id}")).status_code == 404
-    assert (await client.patch(f"/posts/{post.id}", json={"version": 1})).status_code == 404
+    first = await client.delete(f"/posts/{post.id}")
+    second = await client.delete(f"/posts/{post.id}")
+    changed = await client.patch(f"/posts/{post.id}", json={"version": 1})
+    assert [answer.status_code for answer in (first, second, changed)] == [204, 404, 404]
 {% endcall %}

@@ -62,14 +62,16 @@ async def test_a_wrong_field_is_named(client: AsyncClient, field: str, value: ob
 
 
 async def test_a_change_changes_what_it_names(client: AsyncClient) -> None:
-    user = (await client.post("/users", json=ANN)).json()
+    created = await client.post("/users", json=ANN)
+    user = created.json()
     changed = await client.patch(f"/users/{user['id']}", json={"age": None, "name": "Anna"})
     assert changed.status_code == 200
     assert changed.json() == user | {"age": None, "name": "Anna"}
 
 
 async def test_a_required_field_cannot_be_emptied(client: AsyncClient) -> None:
-    user = (await client.post("/users", json=ANN)).json()
+    created = await client.post("/users", json=ANN)
+    user = created.json()
     answer = await client.patch(f"/users/{user['id']}", json={"name": None})
     assert answer.status_code == 422
 
@@ -78,20 +80,22 @@ async def test_a_user_goes_with_the_posts(client: AsyncClient, session: AsyncSes
     post = await make_post(session)
     deleted = await client.delete(f"/users/{post.author_id}")
     assert (deleted.status_code, deleted.content) == (204, b"")
-    assert (await client.get(f"/posts/{post.id}")).status_code == 404
+    read = await client.get(f"/posts/{post.id}")
+    assert read.status_code == 404
 
 
 async def test_the_list_comes_in_pages(client: AsyncClient, session: AsyncSession) -> None:
-    made = [(await make_user(session)).id for _ in range(5)]
+    made = [await make_user(session) for _ in range(5)]
     found: list[int] = []
     parameters: dict[str, Any] = {"limit": 2}
     while True:
-        page = (await client.get("/users", params=parameters)).json()
+        answer = await client.get("/users", params=parameters)
+        page = answer.json()
         found += [user["id"] for user in page["items"]]
         if page["next"] is None:
             break
         parameters["after"] = page["next"]
-    assert found == made[::-1]
+    assert found == [user.id for user in reversed(made)]
 
 
 @pytest.mark.parametrize("parameters", [{"limit": 0}, {"limit": 101}, {"after": "forged"}])

@@ -4,8 +4,7 @@ from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from pydantic.experimental.missing_sentinel import MISSING
+from pydantic import MISSING, BaseModel, ConfigDict, Field, StringConstraints
 
 from ..models import Role
 
@@ -55,7 +54,7 @@ class UserChange(BaseModel):
     email: Email | MISSING = MISSING
     is_active: bool | MISSING = MISSING
     role: Role | MISSING = MISSING
-    age: Age | None | MISSING = MISSING
+    age: Age | MISSING | None = MISSING
 
 
 class UserOut(BaseModel):

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, Pool, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..settings import Settings
@@ -126,7 +127,7 @@ def responds(connection: Any, timeout: float) -> bool:
 class ConnectionOwner:
     """The process and the event loop that the connections of some engines belong to."""
 
-    def __init__(self, engines: Sequence[Engine]) -> None:
+    def __init__(self, engines: Sequence[AsyncEngine]) -> None:
         self._engines = engines
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -155,4 +156,4 @@ class ConnectionOwner:
         elif self._loop is not None and not self._loop.is_closed():
             raise RuntimeError("another event loop uses this Database: create one for each loop")
         for engine in self._engines:
-            engine.dispose(close=False)
+            engine.sync_engine.dispose(close=False)

@@ -90,7 +90,7 @@ class Database:
             self._replica_sessions = session_factory(self._replica_engine)
         self._replica_next_try = 0.0
         self.readiness = ReadinessProbe(self._probe)
-        self._owner = driver.ConnectionOwner([engine.sync_engine for engine in self.engines])
+        self._owner = driver.ConnectionOwner(self.engines)
 
     @asynccontextmanager
     async def transaction(

@@ -61,7 +61,7 @@ def constraint_of(error: DBAPIError) -> str | None:
 
 
 def fault_of(error: BaseException) -> Fault | None:
-    """Return the fault behind an exception; None for a bug (bad SQL, NOT NULL, a write in a read)."""
+    """Return the fault behind an exception; None for a bug (SQL, NOT NULL, a write in a read)."""
     if isinstance(error, PoolTimeoutError):
         return Fault.UNAVAILABLE
     if isinstance(error, StaleDataError):

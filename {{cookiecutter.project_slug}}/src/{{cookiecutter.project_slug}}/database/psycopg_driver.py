@@ -4,7 +4,7 @@ import math
 import os
 import selectors
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import psycopg
 from psycopg.abc import RV, PQGen
@@ -22,7 +22,7 @@ def connect_arguments(
     parameters: Mapping[str, str],
     response_timeout: float,
 ) -> dict[str, Any]:
-    """Return the arguments of BoundedConnection.connect(), those of the URL's query among them.
+    """Return the arguments of connect(), those of the URL's query among them.
 
     `parameters` are the server's parameters of the session. A server that does not answer within
     `response_timeout` seconds counts as lost.
@@ -58,7 +58,11 @@ def connect(
     kwargs: dict[str, Any],
 ) -> DBAPIConnection:
     """Make a bounded connection in place of psycopg's own."""
-    return cast(DBAPIConnection, BoundedConnection.connect(*args, **kwargs))
+    arguments = dict(kwargs)
+    response_timeout = arguments.pop("response_timeout")
+    connection = BoundedConnection.connect(*args, **arguments)
+    connection.response_timeout = response_timeout
+    return cast(DBAPIConnection, connection)
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -68,12 +72,6 @@ class BoundedConnection(psycopg.Connection[Any]):
     """
 
     response_timeout: float | None = None
-
-    @classmethod
-    def connect(cls, conninfo: str = "", *, response_timeout: float, **kwargs: Any) -> Self:
-        connection = super().connect(conninfo, **kwargs)
-        connection.response_timeout = response_timeout
-        return connection
 
     def wait(
         self,

@@ -45,7 +45,8 @@ async def lock(session: AsyncSession, name: str) -> None:
 
 async def try_lock(session: AsyncSession, name: str) -> bool:
     """Take the advisory lock of that name if it is free, until the end of the transaction."""
-    return bool(await session.scalar(select(func.pg_try_advisory_xact_lock(lock_key(name)))))
+    taken = await session.scalar(select(func.pg_try_advisory_xact_lock(lock_key(name))))
+    return bool(taken)
 
 
 def lock_key(name: str) -> int:

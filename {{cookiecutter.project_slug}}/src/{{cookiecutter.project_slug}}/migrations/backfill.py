@@ -137,7 +137,7 @@ def require_backfilled(revision: str) -> None:
         statement = f"SELECT EXISTS (SELECT FROM {backfill.table} WHERE {backfill.pending})"
         if op.get_bind().scalar(text(statement)):
             raise CommandError(
-                f"{backfill.table} has pending rows: run the backfill of revision {revision} first.",
+                f"{backfill.table} has pending rows. Run the backfill of {revision} first.",
             )
 
     if not context.as_sql:

@@ -2,24 +2,30 @@
 
 {% if cookiecutter.engine == "async" %}
 import asyncio
+import importlib
 import logging
+import pkgutil
 from concurrent.futures import ThreadPoolExecutor
 
 from alembic import context
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 {% else %}
+import importlib
 import logging
+import pkgutil
 
 from alembic import context
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, MetaData
 {% endif %}
 
+from {{ cookiecutter.project_slug }} import models
+from {{ cookiecutter.project_slug }}.database import Base
 from {{ cookiecutter.project_slug }}.database.engine import create_database_engine
 from {{ cookiecutter.project_slug }}.migrations.advice import advice
-from {{ cookiecutter.project_slug }}.migrations.autogenerate import options, target_metadata
+from {{ cookiecutter.project_slug }}.migrations.autogenerate import options
 from {{ cookiecutter.project_slug }}.migrations.locking import (
     LONG_TIMEOUTS,
     SHORT_TIMEOUTS,
@@ -28,6 +34,14 @@ from {{ cookiecutter.project_slug }}.migrations.locking import (
     retry_on_lock_timeout,
 )
 from {{ cookiecutter.project_slug }}.settings import Settings
+
+
+def target_metadata() -> MetaData:
+    """Return the metadata with the tables of every module in models/."""
+    for module in pkgutil.walk_packages(models.__path__, f"{models.__name__}."):
+        importlib.import_module(module.name)
+    return Base.metadata
+
 
 OPTIONS = options(target_metadata()) | {"transaction_per_migration": True}
 

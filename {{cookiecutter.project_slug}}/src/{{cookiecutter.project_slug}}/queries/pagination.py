@@ -60,7 +60,7 @@ class KeysetPages:
         after: str | None,
         limit: int,
     ) -> Page:
-        """Return up to `limit` rows that follow the cursor `after`, or the first ones.
+        """Return up to `limit` rows after the cursor, or the first ones.
 
         `parameters` are those of the conditions. Raises InvalidCursorError.
         """
@@ -71,7 +71,7 @@ class KeysetPages:
             values["after_created_at"], values["after_id"] = decode_cursor(after)
         result = await reader.execute(statement, values)
         columns = result.keys()
-        # Dictionaries, because looking up each value of a Row by its name takes three times as long.
+        # Dictionaries, because looking up each value of a Row by name takes three times as long.
         found = [dict(zip(columns, row, strict=True)) for row in result]
         items = found[:limit]
         return Page(items, encode_cursor(items[-1]) if len(found) > limit else None)

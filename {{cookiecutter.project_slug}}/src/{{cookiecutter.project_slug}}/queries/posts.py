@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, joinedload
 from sqlalchemy.orm.exc import StaleDataError
 
 from ..models import Post, User
-from .pagination import Page, KeysetPages, Reader
+from .pagination import KeysetPages, Page, Reader
 
 # Built once, because building a statement costs a fifth of a read.
 SELECT_POST_BY_ID = select(Post.__table__).where(Post.__table__.c.id == bindparam("post_id"))

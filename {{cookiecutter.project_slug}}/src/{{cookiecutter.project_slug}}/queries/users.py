@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, selectinload
 {% endif %}
 
 from ..models import Post, Role, User
-from .pagination import Page, KeysetPages, Reader
+from .pagination import KeysetPages, Page, Reader
 
 ADULT_AGE = 18
 
