@@ -1,7 +1,6 @@
 """Migrations of rendered projects: many at once, in use, killed, undone, and from a wheel."""
 
 import ast
-import os
 import random
 import re
 import signal

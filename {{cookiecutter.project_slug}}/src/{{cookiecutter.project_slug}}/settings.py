@@ -14,7 +14,11 @@ from pydantic_settings import (
 )
 from sqlalchemy import URL
 
-DRIVER = "postgresql+{{ 'asyncpg' if cookiecutter.engine == 'async' else 'psycopg' }}"
+{% if cookiecutter.engine == "async" %}
+DRIVER = "postgresql+asyncpg"
+{% else %}
+DRIVER = "postgresql+psycopg"
+{% endif %}
 TLS_MODES = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 # libpq's names, which providers use in their URLs; the engine translates them for the driver.
 URL_PARAMETERS = {
