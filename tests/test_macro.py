@@ -1,5 +1,6 @@
 """templates/engine.jinja changes code, and only code: what it would damage is refused here."""
 
+import inspect
 import io
 import re
 import textwrap
@@ -18,6 +19,7 @@ TABLE: list[tuple[str, str]] = ENVIRONMENT.get_template("engine.jinja").module.s
 TOKENS = [token for token, _ in TABLE]
 BLOCK = re.compile(r"\{% call for_engine\(\) %\}\n(.*?)\{% endcall %\}", re.DOTALL)
 FENCE = re.compile(r"^```\w*\n.*?^```$", re.MULTILINE | re.DOTALL)
+INDENTED_CODE = re.compile(r"^ {4}.*$", re.MULTILINE)
 INLINE_CODE = re.compile(r"`[^`\n]*`")
 # In a sync project, the parenthesis would be left over.
 PARENTHESISED_AWAIT = re.compile(r"\(await ")
@@ -44,7 +46,8 @@ def prose_of(path: str, text: str) -> Iterator[str]:
     for block in blocks(text):
         for token in tokenize.generate_tokens(io.StringIO(textwrap.dedent(block)).readline):
             if token.type in {tokenize.STRING, tokenize.COMMENT}:
-                yield INLINE_CODE.sub("", token.string)
+                text = inspect.cleandoc(token.string.strip('"'))
+                yield INLINE_CODE.sub("", INDENTED_CODE.sub("", text))
 
 
 def damage(path: str, text: str) -> list[str]:
