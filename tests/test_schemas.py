@@ -15,6 +15,8 @@ from projects import TEMPLATE, BakedProject
 from pytest_cookies.plugin import Cookies
 from schema_cases import AFTER_FIRST, CASES, HEADER, table
 
+pytestmark = pytest.mark.slow
+
 SHAPES = """
 from sqlalchemy.types import UserDefinedType
 

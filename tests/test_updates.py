@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from projects import PROJECT, BakedProject, copy_template, create_repository, tree
 
+pytestmark = pytest.mark.slow
+
 SLUG = "acme"
 MIGRATION = "migrations/versions/2026-11-22_120000_create_users_and_posts.py"
 
@@ -130,7 +132,7 @@ QUESTIONS_DEFAULTS: dict[str, Any] = {
     "python_version": "3.11",
     "pool_size": "10",
     "max_connections": "100",
-    "description": "Acme Orders: a service on PostgreSQL.",
+    "description": "Acme Orders on PostgreSQL.",
 }
 
 
