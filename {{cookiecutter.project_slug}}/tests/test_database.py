@@ -312,6 +312,16 @@ async def test_what_a_test_commits_is_rolled_back(
         assert await session.scalar(table) is None
 
 
+async def test_a_database_on_a_connection_is_complete(
+    rolled_back: Database,
+    database: Database,
+) -> None:
+    assert rolled_back.settings.database_url.database == database.settings.database_url.database
+    assert rolled_back.engines == [database.engine]
+    assert rolled_back.pool_status() == {}
+    await rolled_back.ping()
+
+
 async def test_units_on_a_connection_are_savepoints(rolled_back: Database) -> None:
     async with rolled_back.transaction() as session:
         await session.execute(text("CREATE TEMPORARY TABLE notes (id int)"))
