@@ -51,7 +51,7 @@ def test_ten_processes_upgrade_at_once(deployment: Deployment) -> None:
     assert [process.exitcode for process in processes] == [0] * 10, outputs
     said = "".join(outputs)
     assert re.findall(r"Running upgrade \w* -> (\w+)", said) == [FIRST, "filled", "indexed"]
-    assert "migrates this database: waiting for it to end" in said
+    assert "is migrating this database; waiting until it ends" in said
     assert deployment.sql("SELECT version_num FROM alembic_version") == ["indexed"]
     assert deployment.sql(
         "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_users_name'::regclass"
@@ -430,7 +430,7 @@ def test_behind_pgbouncer_migrations_ask_for_a_url_of_their_own(deployment: Depl
 
     refused = upgrade(DATABASE_URL=deployment.url)
     assert refused.returncode != 0
-    assert "FAILED: DATABASE_PGBOUNCER is true: set DATABASE_MIGRATION_URL" in refused.stdout
+    assert "FAILED: DATABASE_PGBOUNCER is true, so set DATABASE_MIGRATION_URL" in refused.stdout
     elsewhere = "postgresql://nobody@pgbouncer.invalid/none"
     done = upgrade(DATABASE_URL=elsewhere, DATABASE_MIGRATION_URL=deployment.url)
     assert done.returncode == 0, done.stdout
