@@ -90,6 +90,7 @@ FILES = {
         f"{PACKAGE}/api/users.py",
         "tests/api/__init__.py",
         "tests/api/clients.py",
+        "tests/api/test_dependencies.py",
         "tests/api/test_errors.py",
         "tests/api/test_health.py",
         "tests/api/test_posts.py",
@@ -139,9 +140,10 @@ WORDS = {
 }
 # Asynchronous code in a sync project: the framework's own handlers, and what asyncio gives them,
 # stay asynchronous in both.
-ASYNC_CODE = r"\bawait (?!asyncio\.)\(?\w+[.(\[)\n]|\basync (?:with|for)\b"
+ASYNC_CODE = r"\bawait (?!(?:asyncio|socket)\.)\(?\w+[.(\[)\n]|\basync (?:with|for)\b"
 ASYNC_FUNCTION = r"\basync def\b"
 ASYNC_IN_BOTH = {f"{PACKAGE}/api/{name}.py" for name in ("app", "dependencies", "errors", "health")}
+ASYNC_IN_BOTH.add("tests/api/test_dependencies.py")
 SYNC_CODE = r"(?<!async )\bwith (?:self\.)?database\.\w"
 
 # What a template leaves behind when it is not rendered.

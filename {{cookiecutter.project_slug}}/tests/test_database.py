@@ -8,7 +8,12 @@ import pytest
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+{% if cookiecutter.engine == "async" %}
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+{% else %}
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+{% endif %}
 
 from {{ cookiecutter.project_slug }}.database import Database, Fault, engine, fault_of
 from {{ cookiecutter.project_slug }}.database.base import AwareDateTime
@@ -23,6 +28,17 @@ from {{ cookiecutter.project_slug }}.settings import Settings
 NOWHERE = "postgresql://postgres:secret@127.0.0.1:1/postgres"
 BALANCE = text("SELECT balance FROM accounts WHERE id = 1")
 DEPOSIT = text("UPDATE accounts SET balance = balance + 1 WHERE id = 1")
+
+
+class Model(DeclarativeBase):
+    """The base of this module's models, which no migration knows."""
+
+
+class Account(Model):
+    __tablename__ = "accounts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    balance: Mapped[int]
 
 
 @pytest.fixture
@@ -74,6 +90,64 @@ async def test_the_server_refuses_a_write_while_reading(accounts: Database, snap
     assert sqlstate_of(refusal.value) == "25006"
     assert fault_of(refusal.value) is None
     assert await balance(accounts) == 100
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        pytest.param("add", "new Account", id="add"),
+        pytest.param("change", "Account.balance", id="change"),
+        pytest.param("delete", "deleted Account", id="delete"),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"snapshot": True}, {"stale_ok": True}], ids=str)
+@pytest.mark.parametrize("place", ["pool", "replica", "connection"])
+async def test_a_change_that_a_read_would_lose_is_an_error_that_names_it(
+    accounts: Database,
+    database_url: str,
+    change: str,
+    name: str,
+    options: dict[str, bool],
+    place: str,
+) -> None:
+    async def lose(database: Database) -> None:
+        async with database.read_only(**options) as session:
+            account = await session.get_one(Account, 1)
+            if change == "add":
+                session.add(Account(id=2, balance=4711))
+            elif change == "delete":
+                await session.delete(account)
+            else:
+                account.balance = 4711
+
+    replica_url = database_url if place == "replica" else None
+    settings = Settings(database_url=database_url, database_replica_url=replica_url)
+    async with Database(settings) as database:
+        with pytest.raises(InvalidRequestError, match=name) as refusal:
+            if place == "connection":
+                async with database.engine.connect() as connection:
+                    await lose(Database.on_connection(connection))
+            else:
+                await lose(database)
+    assert "4711" not in str(refusal.value)
+    assert await balance(accounts) == 100
+
+
+async def test_a_read_that_fails_raises_its_own_error(accounts: Database) -> None:
+    with pytest.raises(KeyError):
+        async with accounts.read_only() as session:
+            account = await session.get_one(Account, 1)
+            account.balance = 0
+            raise KeyError
+
+
+async def test_a_read_may_set_what_is_there_and_expunge_the_rest(accounts: Database) -> None:
+    async with accounts.read_only() as session:
+        account = await session.get_one(Account, 1)
+        account.balance = 100
+        scratch = Account(id=2, balance=0)
+        session.add(scratch)
+        session.expunge(scratch)
 
 
 async def test_each_read_sees_what_is_committed_by_then(accounts: Database) -> None:

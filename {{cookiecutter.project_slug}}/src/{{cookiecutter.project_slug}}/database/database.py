@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import inspect
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 {% else %}
 import logging
@@ -19,8 +20,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.orm import Session, sessionmaker
 {% endif %}
 
@@ -49,6 +50,23 @@ def session_factory(
     A session that is closed raises InvalidRequestError when it is used again.
     """
     return async_sessionmaker(bind, expire_on_commit=False, close_resets_only=False, **options)
+
+
+def refuse_pending_changes(session: AsyncSession) -> None:
+    """Raise InvalidRequestError, naming the changes, if the session holds some that are not stored.
+
+    The message names classes and attributes, and no values.
+    """
+    changes = [f"new {type(entity).__name__}" for entity in session.new]
+    changes += [f"deleted {type(entity).__name__}" for entity in session.deleted]
+    for entity in session.dirty:
+        attributes = [each.key for each in inspect(entity).attrs if each.history.has_changes()]
+        changes += [f"{type(entity).__name__}.{name}" for name in sorted(attributes)]
+    if changes:
+        raise InvalidRequestError(
+            f"read_only() stores nothing, and these changes are pending: {', '.join(changes)}. "
+            "Make them in transaction(), or expunge the objects from the session.",
+        )
 
 
 class Database:
@@ -89,7 +107,7 @@ class Database:
             self._replica_engine = create_database_engine(replica_url, settings, read_only=True)
             self._replica_sessions = session_factory(self._replica_engine)
         self._replica_next_try = 0.0
-        self.readiness = ReadinessProbe(self._probe)
+        self._readiness = ReadinessProbe(self._probe)
         self._owner = driver.ConnectionOwner(self.engines)
 
     @asynccontextmanager
@@ -120,6 +138,8 @@ class Database:
         Each statement sees the data committed before it starts. With `snapshot`, all statements see
         the same data (REPEATABLE READ). With `stale_ok`, they run on the replica if one is
         configured and answers, and may see data that is some moments old.
+
+        Raises InvalidRequestError at the end of the block if it added, changed or deleted objects.
         """
         self._claim_connections()
         options = {"isolation_level": "REPEATABLE READ"} if snapshot else {}
@@ -127,9 +147,11 @@ class Database:
             async with self._replica_sessions(execution_options=options) as session:
                 if await self._reaches_replica(session):
                     yield session
+                    refuse_pending_changes(session)
                     return
         async with self._read_sessions(execution_options=options) as session:
             yield session
+            refuse_pending_changes(session)
 
     @asynccontextmanager
     async def read_only_connection(self) -> AsyncIterator[AsyncConnection]:
@@ -160,6 +182,12 @@ class Database:
                 if not is_retryable(error) or (delay := next(delays, None)) is None:
                     raise
             await asyncio.sleep(delay)
+
+    @property
+    def readiness(self) -> ReadinessProbe:
+        """The probe of the process and event loop that use this Database."""
+        self._claim_connections()
+        return self._readiness
 
     @property
     def engines(self) -> list[AsyncEngine]:
@@ -232,5 +260,5 @@ class Database:
 
     def _claim_connections(self) -> None:
         if self._owner.claim():
-            self.readiness = ReadinessProbe(self._probe)
+            self._readiness = ReadinessProbe(self._probe)
 {% endcall %}

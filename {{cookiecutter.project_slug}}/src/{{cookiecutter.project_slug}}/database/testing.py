@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 from ..settings import Settings
-from .database import Database, session_factory
+from .database import Database, refuse_pending_changes, session_factory
 from .health import PoolStatus, ReadinessProbe, read_revision
 from .transactions import IsolationLevel
 
@@ -28,7 +28,7 @@ class ConnectionDatabase(Database):
         self.settings = Settings(database_url=connection.engine.url)
         self.engine = connection.engine
         self.sessions = session_factory(connection, join_transaction_mode="create_savepoint")
-        self.readiness = ReadinessProbe(lambda: read_revision(connection))
+        self._readiness = ReadinessProbe(lambda: read_revision(connection))
         self._connection = connection
 
     @asynccontextmanager
@@ -49,6 +49,7 @@ class ConnectionDatabase(Database):
     ) -> AsyncIterator[AsyncSession]:
         async with self.read_only_connection(), self.sessions() as session:
             yield session
+            refuse_pending_changes(session)
 
     @asynccontextmanager
     async def read_only_connection(self) -> AsyncIterator[AsyncConnection]:
@@ -57,6 +58,10 @@ class ConnectionDatabase(Database):
             await self._connection.execute(text("SET LOCAL transaction_read_only = on"))
             yield self._connection
             await savepoint.rollback()
+
+    @property
+    def readiness(self) -> ReadinessProbe:
+        return self._readiness
 
     @property
     def engines(self) -> list[AsyncEngine]:
