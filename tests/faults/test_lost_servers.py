@@ -229,6 +229,28 @@ def test_an_idle_connection_to_a_frozen_server_is_given_up(
     assert not [pool for pool in database.pool_status().values() if pool.checked_out]
 
 
+def test_a_frozen_server_does_not_hold_up_the_end(server: PostgreSQL, connect: Connect) -> None:
+    """Orchestrators kill what has not ended 30 s after its SIGTERM."""
+    database = connect(pool_size=20)
+
+    def use(number: int) -> None:
+        unit = database.transaction if number % 2 else database.read_only
+        with unit() as session:
+            session.execute(text("SELECT pg_sleep(0.3)"))
+
+    together(40, use)
+    database.ping()
+    idle = backends(server)
+    assert len(idle) == 41
+    with server.frozen(*idle):
+        begun = time.monotonic()
+        database.dispose()
+        assert time.monotonic() - begun < 5
+    eventually(lambda: not backends(server))
+    with database.read_only() as session:
+        assert session.scalar(text("SELECT 1")) == 1
+
+
 def test_probes_of_a_frozen_server_are_bounded_and_recover(
     server: PostgreSQL, serve: Serve
 ) -> None:

@@ -258,7 +258,23 @@ async def elsewhere():
         assert "event loop" in str(error), error
     else:
         raise AssertionError("two loops at once")
+    await ping_elsewhere()
     await database.dispose()
+
+async def ping_elsewhere():
+    # While the probe of this loop still waits, which it does until it gets the only connection.
+    [holder] = [await engine.connect() for engine in database.engines if engine.pool.size() == 1]
+    probe = asyncio.create_task(database.ping())
+    await asyncio.sleep(0.1)
+    for use in (database.ping, database.dispose):
+        try:
+            await asyncio.to_thread(asyncio.run, asyncio.wait_for(use(), 5))
+        except RuntimeError as error:
+            assert "event loop" in str(error), error
+        else:
+            raise AssertionError("two loops at once")
+    await holder.close()
+    await probe
 
 asyncio.run(work())
 asyncio.run(work())
@@ -269,6 +285,55 @@ asyncio.run(elsewhere())
 def test_one_loop_after_the_other_but_not_two_at_once(render: Render, server: PostgreSQL) -> None:
     project = render("async")
     run_script(project, server, TWO_LOOPS.format(package=project.path.name))
+
+
+LOOP_AFTER_LOOP = """
+import asyncio, gc
+import psycopg
+from sqlalchemy import text
+from {package}.database import Database
+from {package}.settings import Settings
+
+gc.disable()  # so that nothing but the Database closes a connection
+database = Database(Settings(database_pool_size=3))
+connections = psycopg.connect("{url}", autocommit=True)
+COUNT = "SELECT count(*) FROM pg_stat_activity WHERE application_name = '{package}'"
+
+async def use(unit):
+    async with unit() as session:
+        await session.execute(text("SELECT pg_sleep(0.05)"))
+
+async def leave_one_open():
+    session = database.sessions()
+    await session.execute(text("SELECT 1"))
+    leftovers.append(session)
+
+async def work():
+    units = [database.transaction] * 3 + [database.read_only] * 3
+    await asyncio.gather(database.ping(), *(use(unit) for unit in units))
+    await asyncio.sleep(0.2)
+    (number,) = connections.execute(COUNT).fetchone()
+    assert number == 7, number
+
+async def job():
+    await work()
+    await leave_one_open()
+
+leftovers = []
+for _ in range(10):
+    asyncio.run(job())
+asyncio.run(database.dispose())
+"""
+
+
+def test_loops_that_follow_each_other_stay_within_the_limit(
+    render: Render, server: PostgreSQL
+) -> None:
+    """As in a task queue: each asyncio.run() closes the connections of the one before."""
+    project = render("async")
+    script = LOOP_AFTER_LOOP.format(package=project.path.name, url=server.url())
+    run_script(project, server, script)
+    eventually(lambda: not backends(server))
 
 
 def run_script(project: Project, server: PostgreSQL, script: str) -> None:

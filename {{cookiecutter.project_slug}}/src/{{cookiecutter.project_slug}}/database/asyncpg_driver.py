@@ -1,13 +1,19 @@
 """What is asyncpg's own way: its arguments, its exceptions, the check of a connection."""
 
 import asyncio
+import logging
 import os
+import socket
+from asyncio.trsock import TransportSocket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
+from weakref import WeakSet
 
-from asyncpg import InterfaceError, PostgresError
+from asyncpg import Connection, InterfaceError, PostgresError
 from sqlalchemy import Engine, Pool, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
@@ -16,6 +22,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# Seconds that the end of a connection may take, or of all connections that are closed together.
+CLOSE_TIMEOUT = 2.0
+# The time of the event loop at which all of them are closed.
+close_by: ContextVar[float | None] = ContextVar("close_by", default=None)
 
 
 def connect_arguments(
@@ -36,6 +49,7 @@ def connect_arguments(
         "dsn": f"postgresql://?{urlencode(dsn)}",
         "timeout": settings.database_connect_timeout,
         "command_timeout": response_timeout,
+        "connection_class": BoundedConnection,
         "server_settings": {"application_name": query["application_name"], **parameters},
     }
     if "options" in query:
@@ -88,6 +102,22 @@ def connect(
         raise dbapi.OperationalError(f"cannot connect: {reason}", error) from error
 
 
+class BoundedConnection(Connection):
+    """A connection that does not wait for ever until the server has said goodbye.
+
+    asyncpg would wait for its command_timeout.
+    """
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's
+        if timeout is None:
+            now = asyncio.get_running_loop().time()
+            timeout = max(0.001, (close_by.get() or now + CLOSE_TIMEOUT) - now)
+        try:
+            await super().close(timeout=timeout)
+        except TimeoutError:  # the socket is closed all the same
+            logger.warning("the server did not answer when a connection was closed")
+
+
 def translate_timeout(context: ExceptionContext) -> None:
     """Treat asyncpg's bare TimeoutError (command_timeout) as a lost connection."""
     error = context.original_exception
@@ -132,12 +162,15 @@ class ConnectionOwner:
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._inherited_pools: list[Pool] = []
+        self._connections: WeakSet[BoundedConnection] = WeakSet()
+        for engine in engines:
+            event.listen(engine.sync_engine, "connect", self._note_connection)
 
     def claim(self) -> bool:
         """Make the running process and event loop the owner; return whether that replaced pools.
 
-        Connections of a parent process, or of an event loop that has ended, are left alone. Raises
-        RuntimeError while another event loop uses the connections.
+        Connections of a parent process are left alone, those of an event loop that has ended are
+        closed. Raises RuntimeError while another event loop uses the connections.
         """
         pid, loop = os.getpid(), asyncio.get_running_loop()
         if self._loop is loop and self._pid == pid:
@@ -148,6 +181,18 @@ class ConnectionOwner:
         self._pid, self._loop = pid, loop
         return not is_first
 
+    async def dispose(self) -> None:
+        """Close the idle connections, all of them within CLOSE_TIMEOUT seconds."""
+        token = close_by.set(asyncio.get_running_loop().time() + CLOSE_TIMEOUT)
+        try:
+            for engine in self._engines:
+                await engine.dispose()
+        finally:
+            close_by.reset(token)
+
+    def _note_connection(self, connection: Any, _record: ConnectionPoolEntry) -> None:
+        self._connections.add(connection.driver_connection)
+
     def _abandon_connections(self, *, is_fork: bool) -> None:
         if is_fork:
             # Keep these pools: their finalizers would unregister the parent's sockets from its
@@ -155,5 +200,21 @@ class ConnectionOwner:
             self._inherited_pools += [engine.pool for engine in self._engines]
         elif self._loop is not None and not self._loop.is_closed():
             raise RuntimeError("another event loop uses this Database: create one for each loop")
+        else:
+            for connection in self._connections:
+                shut_down(connection)
+        self._connections.clear()
         for engine in self._engines:
             engine.sync_engine.dispose(close=False)
+
+
+def shut_down(connection: Any) -> None:
+    """End a connection whose event loop has ended, so that its transport can no longer do it.
+
+    Otherwise the server would count it until the garbage collector finds it.
+    """
+    connected = connection._transport.get_extra_info("socket")  # there is no public way
+    # uvloop has other sockets, and closes them when it ends.
+    if isinstance(connected, TransportSocket):
+        with suppress(OSError):  # it is closed already
+            connected.shutdown(socket.SHUT_RDWR)

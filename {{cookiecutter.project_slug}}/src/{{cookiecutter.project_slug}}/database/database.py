@@ -215,10 +215,12 @@ class Database:
         }
 
     async def dispose(self) -> None:
-        """Close all connections; those in use are closed when their unit of work ends."""
+        """Close all connections within seconds, even if the server does not answer.
+
+        Those in use are closed when their unit of work ends.
+        """
         self._claim_connections()
-        for engine in self.engines:
-            await engine.dispose()
+        await self._owner.dispose()
 
     async def __aenter__(self) -> Self:
         return self

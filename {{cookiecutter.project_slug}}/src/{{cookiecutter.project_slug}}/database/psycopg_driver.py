@@ -133,3 +133,8 @@ class ConnectionOwner:
             engine.dispose(close=False)
         self._pid = os.getpid()
         return True
+
+    def dispose(self) -> None:
+        """Close the idle connections; libpq does not wait for the server."""
+        for engine in self._engines:
+            engine.dispose()
