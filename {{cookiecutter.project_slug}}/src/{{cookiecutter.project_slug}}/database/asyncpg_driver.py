@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,10 @@ def connect_arguments(
         "command_timeout": response_timeout,
         "server_settings": {"application_name": query["application_name"], **parameters},
     }
+    if query.get("sslrootcert") == "system":
+        # asyncpg would take it for the name of a file.
+        arguments["ssl"] = ssl.create_default_context()
+        arguments["ssl"].set_alpn_protocols(["postgresql"])
     if "options" in query:
         arguments["server_settings"]["options"] = query["options"]
     if settings.database_pgbouncer:
