@@ -107,7 +107,7 @@ def test_a_host_that_is_silent_does_not_hide_the_next(server: PostgreSQL, connec
 
 @pytest.mark.parametrize("scheme", ["postgres://", "postgresql+psycopg2://"])
 def test_a_url_of_a_provider_connects(server: PostgreSQL, connect: Connect, scheme: str) -> None:
-    query = "?sslmode=prefer&channel_binding=prefer&connect_timeout=10"
+    query = "?sslmode=prefer&channel_binding=prefer"
     url = server.url(query=query).replace("postgresql://", scheme)
     assert ask(connect(url))[0] == server.port
 
@@ -141,6 +141,22 @@ def test_tls_without_the_root_certificate(
 def test_tls_with_the_root_certificate(tls_server: PostgreSQL, connect: Connect, mode: str) -> None:
     query = f"?sslmode={mode}&sslrootcert={tls_server.root_certificate}"
     assert ask(connect(tls_server.url(query=query)))[0] == tls_server.port
+
+
+def test_the_system_s_certificates_verify_the_server_and_its_name(
+    project: Project,
+    tls_server: PostgreSQL,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = tls_server.url(query="?sslrootcert=system")
+    other = url.replace("127.0.0.1", "127.0.0.2")
+    for untrusted, certificates in ((url, "/dev/null"), (other, tls_server.root_certificate)):
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificates))
+        with pytest.raises(SQLAlchemyError) as caught:
+            ask(connect(untrusted))
+        assert project.fault_of(caught.value) == "UNAVAILABLE"
+    assert ask(connect(url))[0] == tls_server.port
 
 
 def test_tls_of_another_host_is_refused(

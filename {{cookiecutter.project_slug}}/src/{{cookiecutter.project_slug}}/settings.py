@@ -2,7 +2,7 @@
 
 import re
 from typing import Annotated, Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote
 
 from pydantic import Field, PlainValidator
 from pydantic_settings import (
@@ -19,84 +19,216 @@ DRIVER = "postgresql+asyncpg"
 {% else %}
 DRIVER = "postgresql+psycopg"
 {% endif %}
-TLS_MODES = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
-# libpq's names, which providers use in their URLs; the engine translates them for the driver.
-URL_PARAMETERS = {
-    "application_name",
-    "channel_binding",
-    "connect_timeout",
-    "host",
-    "options",
-    "port",
-    "sslcert",
-    "sslcrl",
-    "sslkey",
-    "sslmode",
-    "sslnegotiation",
-    "sslrootcert",
-    "target_session_attrs",
+# What libpq's parameters may be, if they are not free text. The engine translates them.
+URL_PARAMETERS: dict[str, set[str]] = {
+    "application_name": set(),
+    "channel_binding": {"disable", "prefer", "require"},
+    "options": set(),
+    "sslcert": set(),
+    "sslcrl": set(),
+    "sslkey": set(),
+    "sslmode": {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"},
+    "sslnegotiation": {"direct", "postgres"},
+    "sslrootcert": set(),
+    "target_session_attrs": {
+        "any",
+        "prefer-standby",
+        "primary",
+        "read-only",
+        "read-write",
+        "standby",
+    },
 }
+# Parameters of libpq and of other libraries, and what does their work here.
+HINTS = {
+    "connect_timeout": "set DATABASE_CONNECT_TIMEOUT",
+    "connection_limit": "set DATABASE_POOL_SIZE",
+    "currentSchema": "write options=-csearch_path%3DNAME",
+    "idle_in_transaction_session_timeout": "set DATABASE_IDLE_IN_TRANSACTION_TIMEOUT",
+    "jit": "the service turns it off",
+    "lock_timeout": "set DATABASE_LOCK_TIMEOUT",
+    "max_overflow": "set DATABASE_MAX_OVERFLOW",
+    "pgbouncer": "set DATABASE_PGBOUNCER=true",
+    "pool_size": "set DATABASE_POOL_SIZE",
+    "pool_timeout": "set DATABASE_POOL_TIMEOUT",
+    "prepare_threshold": "set DATABASE_PGBOUNCER=true",
+    "prepared_statement_cache_size": "set DATABASE_PGBOUNCER=true",
+    "schema": "write options=-csearch_path%3DNAME",
+    "search_path": "write options=-csearch_path%3DNAME",
+    "socket_timeout": "set DATABASE_STATEMENT_TIMEOUT",
+    "ssl": "write sslmode=require",
+    "sslaccept": "write sslmode=verify-full or sslmode=require",
+    "statement_cache_size": "set DATABASE_PGBOUNCER=true",
+    "statement_timeout": "set DATABASE_STATEMENT_TIMEOUT",
+    "timezone": "the service sets it to UTC",
+}
+# The server's parameters that the engine sends, which would replace those in `options`.
+ENGINE_PARAMETERS = {
+    "idle_in_transaction_session_timeout",
+    "jit",
+    "lock_timeout",
+    "statement_timeout",
+    "timezone",
+}
+URL_FORM = re.compile(
+    r"(?:(?P<user>[^:@/?#\s]*)(?::(?P<password>[^@/?#\s]*))?@)?(?P<hosts>[^@/?#\s]*)"
+    r"(?:/(?P<dbname>[^@?#\s]*))?(?:\?(?P<query>[^@#\s]*))?",
+)
+HOST_FORM = re.compile(r"(?:\[(?P<ipv6>[^]]+)\]|(?P<host>[^:[\]]*))(?::(?P<port>.*))?")
+ENCODE = (
+    "cannot be read; if the password holds '@', ':', '/', '?', '#', '%' or a space, "
+    "write it percent-encoded ('#' is %23)"
+)
 
 
 def parse_database_url(value: object) -> URL:
     """A PostgreSQL URL, in any form that providers hand out, as SQLAlchemy's URL for the driver.
 
     `postgres://`, `postgresql://` and `postgresql+anything://` are the same; several hosts are
-    separated by commas; a socket's directory stands in `?host=`. User and password are
-    percent-encoded. A password never appears in an error.
+    separated by commas; a socket's directory stands in `?host=`, or percent-encoded before the
+    port. What is accepted means what it means to libpq. A password never appears in an error.
     """
     if isinstance(value, URL):
-        value = value.render_as_string(hide_password=False)
-    if not isinstance(value, str):
+        words = _words_of_url(value)
+    elif isinstance(value, str):
+        words = _words_of_text(value.strip())
+    else:
         raise ValueError("must be a URL: postgresql://user:password@host:5432/name")
-    scheme, _, rest = value.strip().partition("://")
-    if scheme.partition("+")[0] not in {"postgres", "postgresql"} or not rest:
-        raise ValueError("must start with postgresql:// or postgres://")
-    parts = urlsplit(f"postgresql://{rest}")
-    if parts.fragment:
-        raise ValueError("holds a '#': write it as %23")
-    parameters = {name: ",".join(values) for name, values in parse_qs(parts.query).items()}
-    if unknown := parameters.keys() - URL_PARAMETERS:
-        raise ValueError(
-            f"has unknown parameters: {', '.join(sorted(unknown))}; "
-            f"allowed are {', '.join(sorted(URL_PARAMETERS))}",
-        )
-    if parameters.get("sslmode", "prefer") not in TLS_MODES:
-        raise ValueError(f"sslmode must be one of {', '.join(sorted(TLS_MODES))}")
-    credentials, _, netloc = parts.netloc.rpartition("@")
-    username, has_password, password = credentials.partition(":")
-    hosts, ports = _split_hosts(netloc or parameters.pop("host", ""), parameters.pop("port", ""))
-    if len(hosts) > 1 or hosts[0].startswith("/"):
-        parameters |= {"host": ",".join(hosts), "port": ",".join(map(str, ports))}
+    user, password, database = (words.pop(name, None) for name in ("user", "password", "dbname"))
+    hosts, ports = _match_hosts(words.pop("host", ""), words.pop("port", ""))
+    _check_parameters(words)
+    if words.get("sslrootcert") == "system":
+        words["sslmode"] = "verify-full"  # as libpq does
+    in_query = len(hosts) > 1 or hosts[0].startswith("/")
+    if in_query:
+        words |= {"host": ",".join(hosts), "port": ",".join(map(str, ports))}
     return URL.create(
         DRIVER,
-        username=unquote(username) or None,
-        password=unquote(password) if has_password else None,
-        host=None if "host" in parameters else hosts[0] or None,
-        port=None if "host" in parameters else ports[0],
-        database=unquote(parts.path.removeprefix("/")) or None,
-        query=parameters,
+        username=user or None,
+        password=password or None,
+        host=None if in_query else hosts[0] or None,
+        port=None if in_query else ports[0],
+        database=database or None,
+        query=words,
     )
 
 
-def _split_hosts(hosts: str, ports: str) -> tuple[list[str], list[int]]:
-    """The names and ports of `a:1,b:2` and `[::1]:1`, or of `a,b` with the ports `1,2` beside."""
-    names: list[str] = []
-    numbers: list[int] = []
-    default_ports = ports.split(",") if ports else ["5432"]
-    for position, host in enumerate(unquote(hosts).split(",")):
-        found = re.fullmatch(r"(/.*|\[[^]]*\]|[^:]*)(?::(\d{1,5}))?", host)
-        if found is None:
-            raise ValueError(
-                "has a host or port that cannot be read; if the password holds '@', ':', '/', "
-                "'?', '#', '%' or a space, write it percent-encoded",
-            )
-        port = found[2] or default_ports[min(position, len(default_ports) - 1)]
-        if not (port.isdigit() and 0 < int(port) < 65536):
-            raise ValueError("has a port that is not a number from 1 to 65535")
-        names.append(found[1].strip("[]"))
-        numbers.append(int(port))
-    return names, numbers
+def _words_of_url(url: URL) -> dict[str, str]:
+    """The URL by libpq's keywords."""
+    if url.get_backend_name() != "postgresql":
+        raise ValueError("must start with postgresql:// or postgres://")
+    words = {
+        "user": url.username,
+        "password": url.password,
+        "host": url.host,
+        "port": url.port and str(url.port),
+        "dbname": url.database,
+        **url.query,
+    }
+    if any(isinstance(value, tuple) for value in words.values()):
+        raise ValueError("has a parameter twice: separate several hosts by commas")
+    return {name: str(value) for name, value in words.items() if value is not None}
+
+
+def _words_of_text(text: str) -> dict[str, str]:
+    """The URL by libpq's keywords, decoded; the query's replace what stands before it."""
+    scheme, _, rest = text.partition("://")
+    if scheme.partition("+")[0] not in {"postgres", "postgresql"} or not rest:
+        raise ValueError("must start with postgresql:// or postgres://")
+    parts = URL_FORM.fullmatch(rest)
+    if parts is None:
+        raise ValueError(ENCODE)
+    places = [HOST_FORM.fullmatch(place) for place in parts["hosts"].split(",")]
+    found = [place for place in places if place is not None]
+    if len(found) < len(places):
+        raise ValueError(f"has a host that {ENCODE}")
+    words = {name: parts[name] for name in ("user", "password", "dbname") if parts[name]}
+    if parts["hosts"]:
+        words["host"] = ",".join(place["ipv6"] or place["host"] for place in found)
+        words["port"] = ",".join(place["port"] or "" for place in found)
+    given = [pair.split("=") for pair in (parts["query"] or "").split("&") if parts["query"]]
+    if any(len(pair) != 2 for pair in given):
+        raise ValueError("has a query that is not of the form name=value&name=value")
+    query = {_decode(name): _decode(word) for name, word in given}
+    if len(query) < len(given):
+        raise ValueError("has a parameter twice: separate several hosts by commas")
+    return {name: _decode(word) for name, word in words.items()} | query
+
+
+def _decode(text: str) -> str:
+    """The text without its percent-encoding; a plus sign is itself, as it is for libpq."""
+    if re.search(r"%(?![0-9A-Fa-f]{2})|%00", text):
+        raise ValueError(f"has a '%' that {ENCODE}")
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise ValueError("is percent-encoded, but not as UTF-8") from None
+
+
+def _match_hosts(host: str, port: str) -> tuple[list[str], list[int]]:
+    """The hosts and their ports: one port is the port of all hosts, an empty one is 5432."""
+    hosts, ports = host.split(","), port.split(",")
+    if len(ports) == 1:
+        ports *= len(hosts)
+    if len(ports) != len(hosts):
+        raise ValueError("has several ports, but not one for each host")
+    if len(hosts) > 1 and not all(hosts):
+        raise ValueError("has an empty host among several")
+    for name in hosts:
+        try:
+            name.encode("idna" if name and not re.search("[/:]", name) else "utf-8")
+        except UnicodeError:
+            raise ValueError(f"has a host that {ENCODE}") from None
+    if not all(re.fullmatch(r"|0*[1-9]\d{0,4}", each, re.ASCII) for each in ports):
+        raise ValueError(f"has a port that is not a number from 1 to 65535; or it {ENCODE}")
+    numbers = [int(each or 5432) for each in ports]
+    if max(numbers) > 65535:
+        raise ValueError("has a port that is not a number from 1 to 65535")
+    return hosts, numbers
+
+
+def _check_parameters(words: dict[str, str]) -> None:
+    """Refuse what is unknown, and what would have no effect."""
+    if unknown := sorted(words.keys() - URL_PARAMETERS.keys()):
+        named = [f"{name} ({HINTS[name]})" if name in HINTS else name for name in unknown]
+        raise ValueError(
+            f"has unknown parameters: {', '.join(named)}; "
+            f"allowed are {', '.join(sorted(URL_PARAMETERS))}",
+        )
+    for name, allowed in URL_PARAMETERS.items():
+        if allowed and words.get(name, next(iter(allowed))) not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(sorted(allowed))}")
+    for name in re.findall(r"(?:-c\s*|--)([\w-]+)", words.get("options", "")):
+        parameter = name.replace("-", "_").lower()
+        if parameter in ENGINE_PARAMETERS:
+            raise ValueError(f"options must not change {parameter}: {HINTS[parameter]}")
+    _check_tls({name: word for name, word in words.items() if word})
+
+
+def _check_tls(words: dict[str, str]) -> None:
+    uses_system = words.get("sslrootcert") == "system"
+    mode = words.get("sslmode", "verify-full" if uses_system else "prefer")
+    if uses_system and mode != "verify-full":
+        raise ValueError("sslrootcert=system needs sslmode=verify-full")
+    unused = {"sslcrl", "sslrootcert"} if mode in {"allow", "prefer"} else set()
+    if mode == "disable":
+        unused = {"sslcert", "sslcrl", "sslkey", "sslrootcert"}
+    if without_effect := sorted(unused & words.keys()):
+        raise ValueError(f"{', '.join(without_effect)} has no effect with sslmode={mode}")
+    if words.get("sslnegotiation") == "direct" and mode in {"disable", "allow", "prefer"}:
+        raise ValueError("sslnegotiation=direct needs sslmode=require, verify-ca or verify-full")
+{% if cookiecutter.engine == "async" %}
+    if words.get("channel_binding") == "require":
+        raise ValueError(
+            "channel_binding=require is not possible, since asyncpg does not support it: remove "
+            "it, and use sslmode=verify-full to be sure of the server",
+        )
+    if uses_system and words.keys() & {"sslcert", "sslcrl", "sslkey"}:
+        raise ValueError("sslrootcert=system cannot be combined with sslcert, sslcrl or sslkey")
+{% else %}
+    if words.get("channel_binding") == "require" and mode == "disable":
+        raise ValueError("channel_binding=require needs TLS, which sslmode=disable forbids")
+{% endif %}
 
 
 DatabaseURL = Annotated[URL, NoDecode, PlainValidator(parse_database_url)]

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+import ssl
 from asyncio.trsock import TransportSocket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -52,6 +53,10 @@ def connect_arguments(
         "connection_class": BoundedConnection,
         "server_settings": {"application_name": query["application_name"], **parameters},
     }
+    if query.get("sslrootcert") == "system":
+        # asyncpg would take it for the name of a file.
+        arguments["ssl"] = ssl.create_default_context()
+        arguments["ssl"].set_alpn_protocols(["postgresql"])
     if "options" in query:
         arguments["server_settings"]["options"] = query["options"]
     if settings.database_pgbouncer:
