@@ -630,9 +630,9 @@ def _column_steps(
     steps: list[ops.MigrateOperation] = [change]
     change.modify_server_default = False
     change.existing_server_default = False
-    if found:
+    if found is not None and found is not False:
         steps.insert(0, _alter_default(change, None))
-    if default:
+    if default is not None and default is not False:
         steps.append(_alter_default(change, default))
     return steps
 

@@ -6,6 +6,7 @@ import importlib
 import logging
 import pkgutil
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from alembic import context
 from alembic.util import CommandError
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 import importlib
 import logging
 import pkgutil
+from typing import Any
 
 from alembic import context
 from alembic.util import CommandError
@@ -43,7 +45,7 @@ def target_metadata() -> MetaData:
     return Base.metadata
 
 
-OPTIONS = options(target_metadata()) | {"transaction_per_migration": True}
+OPTIONS: dict[str, Any] = {**options(target_metadata()), "transaction_per_migration": True}
 
 
 def main() -> None:
