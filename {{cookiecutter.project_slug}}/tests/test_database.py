@@ -3,6 +3,7 @@
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import bindparam, select, text
@@ -71,6 +72,47 @@ async def test_an_exception_rolls_the_unit_back(accounts: Database) -> None:
             await session.execute(DEPOSIT)
             raise KeyError
     assert await balance(accounts) == 100
+
+
+async def copy_account(session: AsyncSession) -> None:
+    connection = await session.connection()
+{% if cookiecutter.engine == "async" %}
+    raw = await connection.get_raw_connection()
+    driver: Any = raw.driver_connection
+    await driver.copy_records_to_table("accounts", records=[(2, 50)])
+{% else %}
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy("COPY accounts FROM STDIN") as copy:
+        copy.write_row((2, 50))
+{% endif %}
+
+
+@pytest.mark.parametrize("level", [None, "SERIALIZABLE"])
+async def test_what_the_driver_copies_is_in_the_transaction(
+    accounts: Database,
+    level: IsolationLevel | None,
+) -> None:
+    copied = text("SELECT count(*) FROM accounts WHERE id = 2")
+    with pytest.raises(KeyError):
+        async with accounts.transaction(isolation_level=level) as session:
+            await copy_account(session)
+            raise KeyError
+    async with accounts.read_only() as session:
+        assert await session.scalar(copied) == 0
+    async with accounts.transaction(isolation_level=level) as session:
+        await copy_account(session)
+        async with accounts.read_only() as reader:
+            assert await reader.scalar(copied) == 0
+    async with accounts.read_only() as session:
+        assert await session.scalar(copied) == 1
+
+
+async def test_what_the_driver_copies_in_a_savepoint_is_undone_with_it(accounts: Database) -> None:
+    async with accounts.transaction() as session:
+        savepoint = await session.begin_nested()
+        await copy_account(session)
+        await savepoint.rollback()
+        await copy_account(session)
 
 
 async def test_a_savepoint_undoes_a_part_of_the_unit(accounts: Database) -> None:

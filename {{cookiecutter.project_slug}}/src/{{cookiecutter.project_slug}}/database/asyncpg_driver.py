@@ -20,7 +20,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from ..settings import Settings
 
@@ -83,6 +83,8 @@ def add_listeners(engine: Engine) -> None:
     """Make the engine connect, and report a lost connection, as it does with other drivers."""
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "handle_error", translate_timeout)
+    # A hook that dialects are made to implement, and whose errors the engine handles.
+    vars(engine.dialect)["do_begin"] = begin
 
 
 def connect(
@@ -121,6 +123,16 @@ class BoundedConnection(Connection):
             await super().close(timeout=timeout)
         except TimeoutError:  # the socket is closed all the same
             logger.warning("the server did not answer when a connection was closed")
+
+
+def begin(connection: PoolProxiedConnection) -> None:
+    """Send BEGIN when the engine begins, so that the driver's own calls are in the transaction.
+
+    SQLAlchemy sends it with the first statement of its own. COPY would come before that.
+    """
+    adapted: Any = connection.dbapi_connection
+    if adapted._transaction is None:  # else a listener has sent a statement
+        adapted.run_async(lambda _driver: adapted._start_transaction())
 
 
 def translate_timeout(context: ExceptionContext) -> None:
