@@ -115,6 +115,67 @@ async def test_what_the_driver_copies_in_a_savepoint_is_undone_with_it(accounts:
         await copy_account(session)
 
 
+async def execute_on_driver(session: AsyncSession, statement: str) -> None:
+    connection = await session.connection()
+{% if cookiecutter.engine == "async" %}
+    raw = await connection.get_raw_connection()
+    driver: Any = raw.driver_connection
+{% else %}
+    driver: Any = connection.connection.driver_connection
+{% endif %}
+    await driver.execute(statement)
+
+
+async def test_a_transaction_of_the_driver_does_not_hold_the_next_reader(
+    accounts: Database,
+    database_url: str,
+) -> None:
+    settings = Settings(database_url=database_url, database_pool_size=1, database_max_overflow=0)
+    async with Database(settings) as database:
+        async with database.read_only() as session:
+            await execute_on_driver(session, "BEGIN ISOLATION LEVEL REPEATABLE READ")
+            assert await session.scalar(BALANCE) == 100
+        async with accounts.transaction() as session:
+            await session.execute(DEPOSIT)
+        async with database.read_only() as session:
+            assert await session.scalar(BALANCE) == 101
+
+
+async def test_a_reader_that_turns_writable_does_not_make_the_next_one_so(
+    accounts: Database,
+    database_url: str,
+) -> None:
+    settings = Settings(database_url=database_url, database_pool_size=1, database_max_overflow=0)
+    async with Database(settings) as database:
+        async with database.read_only() as session:
+            await session.execute(text("SET default_transaction_read_only = off"))
+        with pytest.raises(DBAPIError) as refusal:
+            async with database.read_only() as session:
+                await session.execute(DEPOSIT)
+    assert sqlstate_of(refusal.value) == "25006"
+    assert await balance(accounts) == 100
+
+
+async def test_a_tenant_is_that_of_one_transaction(database_url: str) -> None:
+    settings = Settings(database_url=database_url, database_pool_size=1, database_max_overflow=0)
+    set_tenant = text("SELECT set_config('app.tenant', 'acme', true)")
+    tenant = text("SELECT current_setting('app.tenant', true)")
+    async with Database(settings) as database:
+        for options in ({}, {"snapshot": True}):
+            async with database.read_only(**options) as session:
+                await session.execute(set_tenant)
+                # In read_only() each statement is a transaction of its own.
+                found = await session.scalar(tenant)
+                assert found == "acme" if options else not found
+        async with database.transaction() as session:
+            await session.execute(set_tenant)
+            assert await session.scalar(tenant) == "acme"
+        for unit in (database.read_only, database.transaction):
+            async with unit() as session:
+                found = await session.scalar(tenant)
+                assert not found
+
+
 async def test_a_savepoint_undoes_a_part_of_the_unit(accounts: Database) -> None:
     async with accounts.transaction() as session:
         await session.execute(DEPOSIT)

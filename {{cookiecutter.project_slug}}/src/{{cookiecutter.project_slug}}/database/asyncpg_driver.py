@@ -162,6 +162,18 @@ def looks_closed(connection: Any) -> bool:
     return closed
 
 
+def is_in_transaction(connection: Any) -> bool:
+    """Whether the server said so with its last answer."""
+    in_transaction: bool = connection.driver_connection.is_in_transaction()
+    return in_transaction
+
+
+def reported_parameter(connection: Any, name: str) -> str | None:
+    """Return a parameter of the session that the server reports whenever it changes."""
+    value: str | None = getattr(connection.driver_connection.get_settings(), name, None)
+    return value
+
+
 def responds(connection: Any, timeout: float) -> bool:
     """Whether the server answers within `timeout` seconds; costs a round trip."""
     try:

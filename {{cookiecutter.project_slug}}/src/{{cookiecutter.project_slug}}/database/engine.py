@@ -62,6 +62,7 @@ def create_database_engine(url: URL, settings: Settings, *, read_only: bool = Fa
     )
     driver.add_listeners(engine.sync_engine)
     check_idle_connections(engine.sync_engine, settings.database_connect_timeout)
+    drop_changed_connections(engine.sync_engine, read_only=read_only and not pgbouncer)
     if pgbouncer:
         set_parameters_at_begin(engine.sync_engine, parameters)
     log_slow_statements(engine.sync_engine, settings.database_slow_query)
@@ -109,6 +110,22 @@ def check_idle_connections(engine: Engine, timeout: float) -> None:
 
     event.listen(engine, "checkin", note_checkin)
     event.listen(engine, "checkout", check)
+
+
+def drop_changed_connections(engine: Engine, *, read_only: bool) -> None:
+    """Close a connection that its user returns in a transaction, or, with `read_only`, writable.
+
+    Only what the driver knows without asking the server is checked.
+    """
+
+    def drop(connection: Any, record: ConnectionPoolEntry) -> None:
+        if connection is None or driver.looks_closed(connection):
+            return
+        writable = driver.reported_parameter(connection, "default_transaction_read_only") == "off"
+        if driver.is_in_transaction(connection) or (read_only and writable):
+            record.invalidate()
+
+    event.listen(engine, "checkin", drop)
 
 
 def set_parameters_at_begin(engine: Engine, parameters: Mapping[str, str]) -> None:
