@@ -176,6 +176,24 @@ async def test_a_tenant_is_that_of_one_transaction(database_url: str) -> None:
                 assert not found
 
 
+async def test_a_stream_is_refused_where_there_is_no_transaction(database_url: str) -> None:
+    settings = Settings(database_url=database_url, database_pool_size=1, database_max_overflow=0)
+    numbers = text("SELECT generate_series(1, 1000)").execution_options(yield_per=100)
+    async with Database(settings) as database:
+        with pytest.raises(InvalidRequestError, match="snapshot=True"):
+            async with database.read_only() as session:
+                await session.execute(numbers)
+        for _ in range(2):
+            async with database.read_only(snapshot=True) as session:
+{% if cookiecutter.engine == "async" %}
+                result = await session.stream(numbers)
+                assert [row[0] async for row in result] == list(range(1, 1001))
+{% else %}
+                result = session.execute(numbers)
+                assert [row[0] for row in result] == list(range(1, 1001))
+{% endif %}
+
+
 async def test_a_savepoint_undoes_a_part_of_the_unit(accounts: Database) -> None:
     async with accounts.transaction() as session:
         await session.execute(DEPOSIT)
