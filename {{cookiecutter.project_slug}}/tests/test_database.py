@@ -3,6 +3,7 @@
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import bindparam, select, text
@@ -71,6 +72,126 @@ async def test_an_exception_rolls_the_unit_back(accounts: Database) -> None:
             await session.execute(DEPOSIT)
             raise KeyError
     assert await balance(accounts) == 100
+
+
+async def copy_account(session: AsyncSession) -> None:
+    connection = await session.connection()
+{% if cookiecutter.engine == "async" %}
+    raw = await connection.get_raw_connection()
+    driver: Any = raw.driver_connection
+    await driver.copy_records_to_table("accounts", records=[(2, 50)])
+{% else %}
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy("COPY accounts FROM STDIN") as copy:
+        copy.write_row((2, 50))
+{% endif %}
+
+
+@pytest.mark.parametrize("level", [None, "SERIALIZABLE"])
+async def test_what_the_driver_copies_is_in_the_transaction(
+    accounts: Database,
+    level: IsolationLevel | None,
+) -> None:
+    copied = text("SELECT count(*) FROM accounts WHERE id = 2")
+    with pytest.raises(KeyError):
+        async with accounts.transaction(isolation_level=level) as session:
+            await copy_account(session)
+            raise KeyError
+    async with accounts.read_only() as session:
+        assert await session.scalar(copied) == 0
+    async with accounts.transaction(isolation_level=level) as session:
+        await copy_account(session)
+        async with accounts.read_only() as reader:
+            assert await reader.scalar(copied) == 0
+    async with accounts.read_only() as session:
+        assert await session.scalar(copied) == 1
+
+
+async def test_what_the_driver_copies_in_a_savepoint_is_undone_with_it(accounts: Database) -> None:
+    async with accounts.transaction() as session:
+        savepoint = await session.begin_nested()
+        await copy_account(session)
+        await savepoint.rollback()
+        await copy_account(session)
+
+
+async def execute_on_driver(session: AsyncSession, statement: str) -> None:
+    connection = await session.connection()
+{% if cookiecutter.engine == "async" %}
+    raw = await connection.get_raw_connection()
+    driver: Any = raw.driver_connection
+{% else %}
+    driver: Any = connection.connection.driver_connection
+{% endif %}
+    await driver.execute(statement)
+
+
+async def test_a_transaction_of_the_driver_does_not_hold_the_next_reader(
+    accounts: Database,
+    database_url: str,
+) -> None:
+    settings = Settings(database_url=database_url, database_pool_size=1, database_max_overflow=0)
+    async with Database(settings) as database:
+        async with database.read_only() as session:
+            await execute_on_driver(session, "BEGIN ISOLATION LEVEL REPEATABLE READ")
+            assert await session.scalar(BALANCE) == 100
+        async with accounts.transaction() as session:
+            await session.execute(DEPOSIT)
+        async with database.read_only() as session:
+            assert await session.scalar(BALANCE) == 101
+
+
+async def test_a_reader_that_turns_writable_does_not_make_the_next_one_so(
+    accounts: Database,
+    database_url: str,
+) -> None:
+    settings = Settings(database_url=database_url, database_pool_size=1, database_max_overflow=0)
+    async with Database(settings) as database:
+        async with database.read_only() as session:
+            await session.execute(text("SET default_transaction_read_only = off"))
+        with pytest.raises(DBAPIError) as refusal:
+            async with database.read_only() as session:
+                await session.execute(DEPOSIT)
+    assert sqlstate_of(refusal.value) == "25006"
+    assert await balance(accounts) == 100
+
+
+async def test_a_tenant_is_that_of_one_transaction(database_url: str) -> None:
+    settings = Settings(database_url=database_url, database_pool_size=1, database_max_overflow=0)
+    set_tenant = text("SELECT set_config('app.tenant', 'acme', true)")
+    tenant = text("SELECT current_setting('app.tenant', true)")
+    async with Database(settings) as database:
+        for options in ({}, {"snapshot": True}):
+            async with database.read_only(**options) as session:
+                await session.execute(set_tenant)
+                # In read_only() each statement is a transaction of its own.
+                found = await session.scalar(tenant)
+                assert found == "acme" if options else not found
+        async with database.transaction() as session:
+            await session.execute(set_tenant)
+            assert await session.scalar(tenant) == "acme"
+        for unit in (database.read_only, database.transaction):
+            async with unit() as session:
+                found = await session.scalar(tenant)
+                assert not found
+
+
+async def test_a_stream_is_refused_where_there_is_no_transaction(database_url: str) -> None:
+    settings = Settings(database_url=database_url, database_pool_size=1, database_max_overflow=0)
+    numbers = text("SELECT generate_series(1, 1000)").execution_options(yield_per=100)
+    async with Database(settings) as database:
+        with pytest.raises(InvalidRequestError, match="snapshot=True"):
+            async with database.read_only() as session:
+                await session.execute(numbers)
+        for _ in range(2):
+            async with database.read_only(snapshot=True) as session:
+{% if cookiecutter.engine == "async" %}
+                result = await session.stream(numbers)
+                assert [row[0] async for row in result] == list(range(1, 1001))
+{% else %}
+                result = session.execute(numbers)
+                assert [row[0] for row in result] == list(range(1, 1001))
+{% endif %}
 
 
 async def test_a_savepoint_undoes_a_part_of_the_unit(accounts: Database) -> None:

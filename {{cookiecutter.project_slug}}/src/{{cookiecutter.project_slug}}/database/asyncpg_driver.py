@@ -20,7 +20,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from ..settings import Settings
 
@@ -83,6 +83,8 @@ def add_listeners(engine: Engine) -> None:
     """Make the engine connect, and report a lost connection, as it does with other drivers."""
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "handle_error", translate_timeout)
+    # A hook that dialects are made to implement, and whose errors the engine handles.
+    vars(engine.dialect)["do_begin"] = begin
 
 
 def connect(
@@ -123,6 +125,16 @@ class BoundedConnection(Connection):
             logger.warning("the server did not answer when a connection was closed")
 
 
+def begin(connection: PoolProxiedConnection) -> None:
+    """Send BEGIN when the engine begins, so that the driver's own calls are in the transaction.
+
+    SQLAlchemy sends it with the first statement of its own. COPY would come before that.
+    """
+    adapted: Any = connection.dbapi_connection
+    if adapted._transaction is None:  # else a listener has sent a statement
+        adapted.run_async(lambda _driver: adapted._start_transaction())
+
+
 def translate_timeout(context: ExceptionContext) -> None:
     """Treat asyncpg's bare TimeoutError (command_timeout) as a lost connection."""
     error = context.original_exception
@@ -148,6 +160,18 @@ def looks_closed(connection: Any) -> bool:
     """Whether the driver knows that the connection is closed; costs no round trip."""
     closed: bool = connection.driver_connection.is_closed()
     return closed
+
+
+def is_in_transaction(connection: Any) -> bool:
+    """Whether the server said so with its last answer."""
+    in_transaction: bool = connection.driver_connection.is_in_transaction()
+    return in_transaction
+
+
+def reported_parameter(connection: Any, name: str) -> str | None:
+    """Return a parameter of the session that the server reports whenever it changes."""
+    value: str | None = getattr(connection.driver_connection.get_settings(), name, None)
+    return value
 
 
 def responds(connection: Any, timeout: float) -> bool:

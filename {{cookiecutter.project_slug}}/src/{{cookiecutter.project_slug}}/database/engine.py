@@ -6,13 +6,13 @@ from typing import Any
 
 {% if cookiecutter.engine == "async" %}
 from sqlalchemy import URL, Connection, Engine, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExecutionContext
+from sqlalchemy.exc import InvalidatePoolError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 {% else %}
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExecutionContext
+from sqlalchemy.exc import InvalidatePoolError, InvalidRequestError
 {% endif %}
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
@@ -62,6 +62,9 @@ def create_database_engine(url: URL, settings: Settings, *, read_only: bool = Fa
     )
     driver.add_listeners(engine.sync_engine)
     check_idle_connections(engine.sync_engine, settings.database_connect_timeout)
+    drop_changed_connections(engine.sync_engine, read_only=read_only and not pgbouncer)
+    if "isolation_level" in options:
+        refuse_streams(engine.sync_engine)
     if pgbouncer:
         set_parameters_at_begin(engine.sync_engine, parameters)
     log_slow_statements(engine.sync_engine, settings.database_slow_query)
@@ -109,6 +112,39 @@ def check_idle_connections(engine: Engine, timeout: float) -> None:
 
     event.listen(engine, "checkin", note_checkin)
     event.listen(engine, "checkout", check)
+
+
+def drop_changed_connections(engine: Engine, *, read_only: bool) -> None:
+    """Close a connection that its user returns in a transaction, or, with `read_only`, writable.
+
+    Only what the driver knows without asking the server is checked.
+    """
+
+    def drop(connection: Any, record: ConnectionPoolEntry) -> None:
+        if connection is None or driver.looks_closed(connection):
+            return
+        writable = driver.reported_parameter(connection, "default_transaction_read_only") == "off"
+        if driver.is_in_transaction(connection) or (read_only and writable):
+            record.invalidate()
+
+    event.listen(engine, "checkin", drop)
+
+
+def refuse_streams(engine: Engine) -> None:
+    """Raise InvalidRequestError for a server-side cursor outside a transaction.
+
+    PostgreSQL would refuse it as well, but not every driver's connection can be used after that.
+    """
+
+    def refuse(connection: Connection, *arguments: Any) -> None:
+        context: ExecutionContext = arguments[3]
+        driver_connection: Any = connection.connection.dbapi_connection
+        if context.execution_options.get("stream_results") and driver_connection.autocommit:
+            raise InvalidRequestError(
+                "A stream needs a transaction: use read_only(snapshot=True), or transaction().",
+            )
+
+    event.listen(engine, "before_cursor_execute", refuse)
 
 
 def set_parameters_at_begin(engine: Engine, parameters: Mapping[str, str]) -> None:

@@ -103,6 +103,16 @@ def looks_closed(connection: BoundedConnection) -> bool:
         return bool(selector.select(timeout=0))
 
 
+def is_in_transaction(connection: BoundedConnection) -> bool:
+    """Whether the server said so with its last answer."""
+    return connection.info.transaction_status != TransactionStatus.IDLE
+
+
+def reported_parameter(connection: BoundedConnection, name: str) -> str | None:
+    """Return a parameter of the session that the server reports whenever it changes."""
+    return connection.info.parameter_status(name)
+
+
 def responds(connection: BoundedConnection, timeout: float) -> bool:
     """Whether the server answers within `timeout` seconds; costs a round trip."""
     response_timeout, autocommit = connection.response_timeout, connection.autocommit
