@@ -97,3 +97,49 @@ def test_a_standby_is_not_written_to(
     with pytest.raises(SQLAlchemyError) as caught, database.transaction() as session:
         session.execute(text("SELECT 1"))
     assert project.fault_of(caught.value) == "UNAVAILABLE"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "in_recovery"),
+    [
+        ("primary", False),
+        ("read-write", False),
+        ("standby", True),
+        ("prefer-standby", True),
+        ("read-only", True),
+    ],
+)
+def test_every_engine_connects_to_the_kind_of_server_that_the_url_asks_for(
+    server: PostgreSQL, replica: PostgreSQL, connect: Connect, attribute: str, in_recovery: bool
+) -> None:
+    """Also if the other kind of server comes first in the URL."""
+    first, second = (server, replica) if in_recovery else (replica, server)
+    hosts = f"127.0.0.1:{first.port},127.0.0.1:{second.port}"
+    url = server.url(query=f"?target_session_attrs={attribute}")
+    url = url.replace(f"127.0.0.1:{server.port}", hosts)
+    database = connect(url, replica_url=url)
+    with database.transaction() as session:
+        assert session.scalar(ON_REPLICA) is in_recovery
+    assert (fresh(database), stale(database)) == (in_recovery, in_recovery)
+    database.ping()
+
+
+@pytest.mark.parametrize("attribute", ["standby", "read-only"])
+def test_a_primary_is_not_taken_for_a_replica(
+    server: PostgreSQL, project: Project, connect: Connect, attribute: str
+) -> None:
+    database = connect(replica_url=server.url(query=f"?target_session_attrs={attribute}"))
+    assert stale(database) is False  # from the primary, of which there is a warning
+    alone = connect(server.url(query=f"?target_session_attrs={attribute}"))
+    with pytest.raises(SQLAlchemyError) as caught:
+        fresh(alone)
+    assert project.fault_of(caught.value) == "UNAVAILABLE"
+
+
+@pytest.mark.parametrize("attribute", ["read-write", "primary", "prefer-standby", "any"])
+def test_a_healthy_primary_alone_answers_reads(
+    server: PostgreSQL, connect: Connect, attribute: str
+) -> None:
+    database = connect(server.url(query=f"?target_session_attrs={attribute}"))
+    assert fresh(database) is False
+    database.ping()

@@ -27,6 +27,9 @@ APPLICATION_NAME = __name__.partition(".")[0]
 PING_AFTER_IDLE = 10.0
 # Seconds beyond statement_timeout after which a server that has not answered counts as lost.
 RESPONSE_MARGIN = 5.0
+# What target_session_attrs asks for, without asking for default_transaction_read_only: the drivers
+# look at that too, and find the value that a read-only engine has sent.
+RECOVERY_ATTRIBUTES = {"read-write": "primary", "read-only": "standby"}
 
 
 def create_database_engine(url: URL, settings: Settings, *, read_only: bool = False) -> AsyncEngine:
@@ -39,6 +42,10 @@ def create_database_engine(url: URL, settings: Settings, *, read_only: bool = Fa
     parameters = session_parameters(settings)
     pgbouncer = settings.database_pgbouncer
     options: dict[str, Any] = {}
+    query: dict[str, Any] = {"application_name": APPLICATION_NAME, **url.query}
+    attribute = query.get("target_session_attrs")
+    if read_only and attribute in RECOVERY_ATTRIBUTES:
+        query["target_session_attrs"] = RECOVERY_ATTRIBUTES[attribute]
     if read_only and not pgbouncer:
         parameters["default_transaction_read_only"] = "on"
         options["isolation_level"] = "AUTOCOMMIT"
@@ -47,7 +54,7 @@ def create_database_engine(url: URL, settings: Settings, *, read_only: bool = Fa
     engine = create_async_engine(
         url.difference_update_query(url.query.keys() - {"host", "port"}),
         connect_args=driver.connect_arguments(
-            {"application_name": APPLICATION_NAME, **url.query},
+            query,
             settings,
             {} if pgbouncer else parameters,
             settings.database_statement_timeout + RESPONSE_MARGIN,
