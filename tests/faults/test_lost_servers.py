@@ -168,6 +168,7 @@ def test_a_connection_lost_during_commit_is_not_answered_200(
         finally:
             connection.execute("DROP TRIGGER die ON users")
         assert answer.status_code == 503
+        assert "retry-after" not in answer.headers
         assert connection.execute("SELECT count(*) FROM users").fetchone() == (0,)
     # Whether a lost COMMIT took effect cannot be known; the unique key makes it safe to repeat.
     assert httpx2.post(service.base_url + "/users", json=USER).status_code == 201
@@ -193,7 +194,7 @@ def test_a_statement_on_a_frozen_server_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """statement_timeout cannot help: who would enforce it does not run."""
-    monkeypatch.setattr(project.module("database.engine"), "SILENCE", 0.5)
+    monkeypatch.setattr(project.module("database.engine"), "RESPONSE_MARGIN", 0.5)
     database = connect(statement_timeout=0.5, connect_timeout=1.0)
     for unit in (database.transaction, database.read_only):
         with unit() as session:

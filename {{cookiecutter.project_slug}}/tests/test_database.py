@@ -1,12 +1,13 @@
 """The database layer keeps its promises."""
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
+import traceback
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import BigInteger, bindparam, make_url, select, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 {% if cookiecutter.engine == "async" %}
@@ -16,9 +17,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 {% endif %}
 
-from {{ cookiecutter.project_slug }}.database import Database, Fault, engine, fault_of
+from {{ cookiecutter.project_slug }}.database import Database, Fault, OutcomeUnknownError, engine, fault_of
 from {{ cookiecutter.project_slug }}.database.base import AwareDateTime
-from {{ cookiecutter.project_slug }}.database.faults import sqlstate_of
+from {{ cookiecutter.project_slug }}.database.faults import is_still_referred_to, sqlstate_of
 from {{ cookiecutter.project_slug }}.database.transactions import (
     IsolationLevel,
     lock,
@@ -29,6 +30,15 @@ from {{ cookiecutter.project_slug }}.settings import Settings
 NOWHERE = "postgresql://postgres:secret@127.0.0.1:1/postgres"
 BALANCE = text("SELECT balance FROM accounts WHERE id = 1")
 DEPOSIT = text("UPDATE accounts SET balance = balance + 1 WHERE id = 1")
+SECRET, BIG = "hunter2", 123456789 * 10**12
+# COMMIT runs the deferred trigger, which ends the server's side of the connection.
+DIE_AT_COMMIT = (
+    "CREATE FUNCTION pg_temp.die() RETURNS trigger LANGUAGE plpgsql AS"
+    " 'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'",
+    "CREATE CONSTRAINT TRIGGER die AFTER UPDATE ON accounts"
+    " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pg_temp.die()",
+    DEPOSIT.text,
+)
 
 
 class Model(DeclarativeBase):
@@ -483,6 +493,155 @@ async def test_an_error_shows_no_parameters(database: Database) -> None:
         async with database.read_only() as session:
             await session.execute(statement, {"zero": 0, "secret": "hunter2"})
     assert "hunter2" not in str(failure.value)
+
+
+async def test_a_failed_row_is_not_shown(accounts: Database) -> None:
+    async with accounts.transaction() as session:
+        await session.execute(text("CREATE TEMPORARY TABLE people (name text, age int NOT NULL)"))
+        with pytest.raises(DBAPIError) as failure:
+            await session.execute(
+                text("INSERT INTO people VALUES (:name, NULL)"),
+                {"name": SECRET},
+            )
+    shown = "".join(traceback.format_exception(failure.value))
+    assert "not-null constraint" in shown
+    assert SECRET not in shown
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "CAST(CAST(:value AS text) AS int)",
+        "CAST(CAST(:value AS text) AS timestamptz)",
+        "CAST(CAST(:value AS text) AS jsonb)",
+        "CAST(:value AS uuid)",
+    ],
+)
+async def test_a_value_that_does_not_fit_is_invalid_and_not_shown(
+    database: Database,
+    expression: str,
+) -> None:
+    with pytest.raises(DBAPIError) as failure:
+        async with database.read_only() as session:
+            await session.execute(text(f"SELECT {expression}"), {"value": SECRET})
+    assert fault_of(failure.value) is Fault.INVALID
+    assert SECRET not in "".join(traceback.format_exception(failure.value))
+    async with database.read_only(snapshot=True) as session:  # the connection is as good as new
+        await session.execute(text("SELECT 1"))
+
+
+@pytest.mark.parametrize("value", ["x" * 9, "a\0b"])
+async def test_a_text_that_cannot_be_stored_is_invalid(database: Database, value: str) -> None:
+    with pytest.raises(DBAPIError) as failure:
+        async with database.transaction() as session:
+            await session.execute(text("CREATE TEMPORARY TABLE names (name varchar(8))"))
+            await session.execute(text("INSERT INTO names VALUES (:name)"), {"name": value})
+    assert fault_of(failure.value) is Fault.INVALID
+
+
+async def test_a_number_out_of_range_is_invalid_and_not_shown(database: Database) -> None:
+    statement = select(bindparam("number", type_=BigInteger))
+    with pytest.raises(DBAPIError) as failure:
+        async with database.read_only() as session:
+            await session.execute(statement, {"number": BIG})
+    assert fault_of(failure.value) is Fault.INVALID
+    assert str(BIG) not in "".join(traceback.format_exception(failure.value))
+
+
+async def test_too_many_parameters_are_a_bug(database: Database) -> None:
+    statement = text(f"SELECT 1 WHERE 1 IN ({', '.join(f':p{n}' for n in range(70_000))})")
+    with pytest.raises(DBAPIError) as failure:
+        async with database.read_only() as session:
+            await session.execute(statement, {f"p{n}": n for n in range(70_000)})
+    assert fault_of(failure.value) is None
+
+
+@pytest.mark.parametrize("options", ["-c nonsense=1", "-c work_mem=little"])
+async def test_a_connection_that_the_server_refuses_is_unavailable(
+    database_url: str,
+    options: str,
+) -> None:
+    url = make_url(database_url).update_query_dict({"options": options})
+    async with Database(Settings(database_url=url)) as database:
+        with pytest.raises(DBAPIError) as failure:
+            async with database.read_only() as session:
+                await session.execute(text("SELECT 1"))
+    assert fault_of(failure.value) is Fault.UNAVAILABLE
+
+
+async def test_a_connection_to_a_server_that_became_read_only_is_left(accounts: Database) -> None:
+    demote = text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+    async with accounts.transaction() as session:
+        await session.execute(demote)  # for as long as the connection lives
+    with pytest.raises(DBAPIError) as failure:
+        async with accounts.transaction() as session:
+            await session.execute(DEPOSIT)
+    assert fault_of(failure.value) is Fault.UNAVAILABLE
+    async with accounts.transaction() as session:
+        await session.execute(DEPOSIT)
+    assert await balance(accounts) == 101
+
+
+async def test_a_widened_column_costs_a_reader_one_answer_at_most(accounts: Database) -> None:
+    statement = text("SELECT balance FROM accounts")
+    for _ in range(7):  # the drivers prepare what they see often
+        async with accounts.read_only() as session:
+            await session.execute(statement)
+    async with accounts.transaction() as session:
+        await session.execute(text("ALTER TABLE accounts ALTER balance TYPE bigint"))
+    faults: list[Fault | None] = []
+    for _ in range(10):
+        try:
+            async with accounts.read_only() as session:
+                await session.execute(statement)
+        except DBAPIError as error:
+            faults.append(fault_of(error))
+    assert faults in ([], [Fault.UNAVAILABLE])
+
+
+async def test_run_repeats_the_unit_after_a_column_is_widened(accounts: Database) -> None:
+    statement = text("SELECT balance FROM accounts")
+
+    async def read(session: AsyncSession) -> None:
+        for _ in range(7):
+            await session.execute(statement)
+        async with accounts.transaction() as other_session:
+            await other_session.execute(text("SELECT 1"))
+
+    await accounts.run(read)
+    async with accounts.transaction() as session:
+        await session.execute(text("ALTER TABLE accounts ALTER balance TYPE bigint"))
+    await accounts.run(read)
+
+
+async def test_a_connection_lost_during_commit_leaves_the_outcome_unknown(
+    accounts: Database,
+) -> None:
+    with pytest.raises(OutcomeUnknownError) as failure:
+        async with accounts.transaction() as session:
+            for statement in DIE_AT_COMMIT:
+                await session.execute(text(statement))
+    assert fault_of(failure.value) is Fault.OUTCOME_UNKNOWN
+    # A later unit on a new connection is another story.
+    with pytest.raises(DBAPIError) as loss:
+        async with accounts.transaction() as session:
+            await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    assert fault_of(loss.value) is Fault.UNAVAILABLE
+
+
+@pytest.mark.parametrize("rule", ["NO ACTION", "RESTRICT"])
+async def test_both_ends_of_a_foreign_key_are_told_apart(database: Database, rule: str) -> None:
+    parents = "CREATE TEMPORARY TABLE parents (id int PRIMARY KEY, parent int REFERENCES parents"
+    found: list[bool] = []
+    for statement in ("INSERT INTO parents VALUES (2, 3)", "DELETE FROM parents WHERE id = 1"):
+        with pytest.raises(DBAPIError) as failure:
+            async with database.transaction() as session:
+                await session.execute(text(f"{parents} ON DELETE {rule})"))
+                await session.execute(text("INSERT INTO parents VALUES (1, 1), (4, 1)"))
+                await session.execute(text(statement))
+        assert fault_of(failure.value) is Fault.CONFLICT
+        found.append(is_still_referred_to(failure.value))
+    assert found == [False, True]
 
 
 async def test_a_datetime_has_a_time_zone(session: AsyncSession) -> None:

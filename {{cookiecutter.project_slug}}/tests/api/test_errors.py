@@ -5,15 +5,22 @@ from collections.abc import AsyncIterator
 
 import pytest
 from httpx2 import AsyncClient
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from {{ cookiecutter.project_slug }}.api.app import create_app
 from {{ cookiecutter.project_slug }}.api.dependencies import DatabaseDep
-from {{ cookiecutter.project_slug }}.database import Database
+from {{ cookiecutter.project_slug }}.database import Database, faults
 from {{ cookiecutter.project_slug }}.settings import Settings
 
 from .clients import client_for
 
+DIE_AT_COMMIT = (
+    "CREATE TABLE deaths (id int)",
+    "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS"
+    " 'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'",
+    "CREATE CONSTRAINT TRIGGER die AFTER INSERT ON deaths"
+    " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION die()",
+)
 SEATS = "CREATE TABLE seats (number int UNIQUE DEFERRABLE INITIALLY DEFERRED)"
 
 
@@ -36,6 +43,44 @@ async def faulty(fresh_url: str) -> AsyncIterator[AsyncClient]:
 
         async with client_for(app, raise_errors=False) as client:
             yield client
+
+
+async def test_an_unknown_outcome_is_not_to_be_tried_again(faulty: AsyncClient) -> None:
+    for sql in DIE_AT_COMMIT:
+        created = await faulty.post("/execute", params={"sql": sql})
+        assert created.status_code == 200
+    answer = await faulty.post("/execute", params={"sql": "INSERT INTO deaths VALUES (1)"})
+    assert answer.status_code == 503
+    assert "Retry-After" not in answer.headers
+    assert answer.json()["detail"] == "This may have been done or not. Look before you try again."
+
+
+async def test_the_cause_of_a_503_is_logged_once_at_a_time(
+    faulty: AsyncClient,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(faults, "_last_logged", {})
+    sql = "DO $$ BEGIN RAISE 'no space' USING ERRCODE = '53100', DETAIL = 'hunter2'; END $$"
+    for _ in range(3):
+        answer = await faulty.post("/execute", params={"sql": sql})
+        assert answer.status_code == 503
+    assert caplog.text.count("SQLSTATE 53100: no space") == 1
+    assert "hunter2" not in caplog.text
+
+
+async def test_why_the_service_is_not_ready_is_logged(
+    database_url: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(faults, "_last_logged", {})
+    url = make_url(database_url).update_query_dict({"options": "-c nonsense=1"})
+    async with Database(Settings(database_url=url)) as database:
+        async with client_for(create_app(database)) as client:
+            answer = await client.get("/readyz")
+    assert answer.status_code == 503
+    assert "nonsense" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -82,4 +127,8 @@ async def test_the_document_describes_the_problems(client: AsyncClient) -> None:
     assert "Problem" in document["components"]["schemas"]
     unready = document["paths"]["/readyz"]["get"]["responses"]["503"]
     assert list(unready["content"]) == ["application/problem+json"]
+    for operations in document["paths"].values():
+        for method, operation in operations.items():
+            assert method == "get" or "409" in operation["responses"]
+            assert "requestBody" not in operation or "400" in operation["responses"]
 {% endcall %}

@@ -18,6 +18,7 @@ async def test_a_user_is_created_and_read(client: AsyncClient) -> None:
     user = created.json()
     assert user | ANN == user
     assert (user["role"], user["is_active"]) == ("member", True)
+    assert created.headers["Location"] == f"/users/{user['id']}"  # not of the Host header
     read = await client.get(created.headers["Location"])
     assert (read.status_code, read.json()) == (200, user)
 

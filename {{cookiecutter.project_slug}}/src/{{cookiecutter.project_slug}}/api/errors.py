@@ -1,5 +1,6 @@
 """Errors as problem+json (RFC 9457): faults of the database and errors of FastAPI."""
 
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from ..database import Base, Fault, fault_of
-from ..database.faults import constraint_of
+from ..database.faults import constraint_of, is_still_referred_to, log_cause
 from ..queries.pagination import InvalidCursorError
 
 MEDIA_TYPE = "application/problem+json"
@@ -21,6 +22,7 @@ RETRY_AFTER = {"Retry-After": "1"}  # seconds
 ANSWERS = {
     Fault.UNAVAILABLE: (503, "The database is unavailable. Try again later."),
     Fault.TIMED_OUT: (504, "The database took too long."),
+    Fault.OUTCOME_UNKNOWN: (503, "This may have been done or not. Look before you try again."),
     Fault.CONFLICT: (409, "This conflicts with existing data."),
     Fault.STALE: (409, "Somebody else has changed this. Read it again."),
     Fault.INVALID: (422, "This breaks a rule of the database."),
@@ -75,23 +77,33 @@ async def answer_database_error(_request: Request, error: Exception) -> JSONResp
     if fault is None:
         raise error
     status, detail = ANSWERS[fault]
-    if isinstance(error, DBAPIError):
-        detail = meanings().get(constraint_of(error) or "", detail)
-    return problem(status, detail, headers=RETRY_AFTER if status == 503 else None)
+    if status == 503:
+        log_cause(error)
+    elif isinstance(error, DBAPIError):
+        detail = meaning_of(error) or detail
+    return problem(status, detail, headers=RETRY_AFTER if fault is Fault.UNAVAILABLE else None)
 
 
-def meanings() -> dict[str, str]:
-    """Return the `meaning` in the info of each constraint of the models, by constraint name."""
-    found: dict[str, str] = {}
+def meaning_of(error: DBAPIError) -> str | None:
+    """Return what the models say of the constraint that was violated, if they say something."""
+    info = constraint_info().get(constraint_of(error) or "", {})
+    if is_still_referred_to(error):
+        return info.get("meaning_if_referred_to", "Other data still refers to this.")
+    return info.get("meaning")
+
+
+@cache
+def constraint_info() -> dict[str, dict[str, str]]:
+    """Return the info of each constraint of the models, by constraint name."""
+    found: dict[str, dict[str, str]] = {}
     for table in Base.metadata.tables.values():
         constraints: list[Constraint | Index] = [*table.constraints, *table.indexes]
         for constraint in constraints:
-            info = dict(constraint.info)
+            info: dict[Any, Any] = dict(constraint.info)
             if isinstance(constraint, ForeignKeyConstraint):
                 for foreign_key in constraint.elements:
                     info |= foreign_key.info
-            if "meaning" in info:
-                found[str(constraint.name)] = info["meaning"]
+            found[str(constraint.name)] = info
     return found
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from ..database.faults import log_cause
 from ..database.health import PROBE_TIMEOUT
 from .dependencies import DatabaseDep
 from .errors import RETRY_AFTER, problem, problems
@@ -42,5 +43,9 @@ async def readyz(database: DatabaseDep) -> Ready | JSONResponse:
 {% endif %}
         readiness = await asyncio.wait_for(check, PROBE_TIMEOUT)
     except TimeoutError:
+        log_cause(TimeoutError(f"no answer within {PROBE_TIMEOUT} s"))
         return unready
-    return unready if readiness.error else Ready(revision=readiness.revision)
+    if readiness.error:
+        log_cause(readiness.error)
+        return unready
+    return Ready(revision=readiness.revision)

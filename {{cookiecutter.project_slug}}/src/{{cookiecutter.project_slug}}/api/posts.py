@@ -20,7 +20,7 @@ async def read_post(post_id: Key, database: DatabaseDep) -> PostOut:
         return PostOut.model_validate(post)
 
 
-@router.patch("/{post_id}", responses=problems(404, 409))
+@router.patch("/{post_id}", responses=problems(400, 404, 409))
 async def change_post(post_id: Key, change: PostChange, database: DatabaseDep) -> PostOut:
     async with database.transaction() as session:
         post = await posts.get_post(session, post_id)
@@ -34,7 +34,7 @@ async def change_post(post_id: Key, change: PostChange, database: DatabaseDep) -
         return PostOut.model_validate(post)
 
 
-@router.delete("/{post_id}", status_code=204, responses=problems(404))
+@router.delete("/{post_id}", status_code=204, responses=problems(404, 409))
 async def delete_post(post_id: Key, database: DatabaseDep) -> None:
     async with database.transaction() as session:
         post = await posts.get_post(session, post_id)

@@ -22,7 +22,7 @@ router = APIRouter(prefix="/users", tags=["users"], responses=problems(422, 503,
 
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
-@router.post("", status_code=201, responses=problems(409))
+@router.post("", status_code=201, responses=problems(400, 409))
 async def create_user(
     new: UserIn,
     database: DatabaseDep,
@@ -34,7 +34,7 @@ async def create_user(
         session.add(user)
         await session.flush()
         created = UserOut.model_validate(user)
-    response.headers["Location"] = str(request.url_for("read_user", user_id=created.id))
+    response.headers["Location"] = path_of(request, "read_user", user_id=created.id)
     return created
 
 
@@ -58,7 +58,7 @@ async def read_user(user_id: Key, database: DatabaseDep) -> UserOut:
         return UserOut.model_validate(user)
 
 
-@router.patch("/{user_id}", responses=problems(404, 409))
+@router.patch("/{user_id}", responses=problems(400, 404, 409))
 async def change_user(user_id: Key, change: UserChange, database: DatabaseDep) -> UserOut:
     async with database.transaction() as session:
         user = await users.get_user(session, user_id)
@@ -70,7 +70,7 @@ async def change_user(user_id: Key, change: UserChange, database: DatabaseDep) -
         return UserOut.model_validate(user)
 
 
-@router.delete("/{user_id}", status_code=204, responses=problems(404))
+@router.delete("/{user_id}", status_code=204, responses=problems(404, 409))
 async def delete_user(user_id: Key, database: DatabaseDep) -> None:
     async with database.transaction() as session:
         user = await users.get_user(session, user_id)
@@ -79,7 +79,7 @@ async def delete_user(user_id: Key, database: DatabaseDep) -> None:
         await session.delete(user)
 
 
-@router.post("/{user_id}/posts", status_code=201, responses=problems(404))
+@router.post("/{user_id}/posts", status_code=201, responses=problems(400, 404, 409))
 async def create_post(
     user_id: Key,
     new: PostIn,
@@ -94,7 +94,7 @@ async def create_post(
         session.add(post)
         await session.flush()
         created = PostOut.model_validate(post)
-    response.headers["Location"] = str(request.url_for("read_post", post_id=created.id))
+    response.headers["Location"] = path_of(request, "read_post", post_id=created.id)
     return created
 
 
@@ -111,6 +111,12 @@ async def list_posts(
             raise no_user(user_id)
         return PageOut[PostOut].model_validate(page)
 {% endcall %}
+
+
+def path_of(request: Request, route: str, **parameters: int) -> str:
+    """Return the path of a route; the Host header, which the client chooses, has no part in it."""
+    path: str = request.app.url_path_for(route, **parameters)
+    return f"{request.scope.get('root_path', '')}{path}"
 
 
 def no_user(user_id: int) -> HTTPException:

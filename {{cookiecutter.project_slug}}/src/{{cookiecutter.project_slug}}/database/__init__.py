@@ -2,6 +2,6 @@
 
 from .base import Base
 from .database import Database
-from .faults import Fault, fault_of
+from .faults import Fault, OutcomeUnknownError, fault_of
 
-__all__ = ["Base", "Database", "Fault", "fault_of"]
+__all__ = ["Base", "Database", "Fault", "OutcomeUnknownError", "fault_of"]

@@ -14,7 +14,8 @@ from typing import Any
 from urllib.parse import urlencode
 from weakref import WeakSet
 
-from asyncpg import Connection, InterfaceError, PostgresError
+from asyncpg import Connection, DataError, InterfaceError, PostgresError
+from asyncpg.exceptions import InvalidCachedStatementError, OutdatedSchemaCacheError
 from sqlalchemy import Engine, Pool, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
@@ -30,6 +31,9 @@ logger = logging.getLogger(__name__)
 CLOSE_TIMEOUT = 2.0
 # The time of the event loop at which all of them are closed.
 close_by: ContextVar[float | None] = ContextVar("close_by", default=None)
+
+# Seconds for the server to end a statement that is given up.
+REFUSAL_TIMEOUT = 1.0
 
 
 def connect_arguments(
@@ -85,6 +89,7 @@ def add_listeners(engine: Engine) -> None:
     event.listen(engine, "handle_error", translate_timeout)
     # A hook that dialects are made to implement, and whose errors the engine handles.
     vars(engine.dialect)["do_begin"] = begin
+    event.listen(engine, "handle_error", end_refused_statement)
 
 
 def connect(
@@ -101,7 +106,7 @@ def connect(
     hosts, ports = kwargs.get("host"), kwargs.get("port", [])
     try:
         return dialect.connect(*args, **kwargs)
-    except (OSError, dbapi.Error) as error:
+    except (OSError, ValueError, InterfaceError, PostgresError, dbapi.Error) as error:
         if isinstance(error, TimeoutError) and isinstance(hosts, list) and len(hosts) > 1:
             others = {"host": hosts[1:], "port": ports[1:]}
             return connect(dialect, _record, args, kwargs | others)
@@ -135,19 +140,33 @@ def begin(connection: PoolProxiedConnection) -> None:
         adapted.run_async(lambda _driver: adapted._start_transaction())
 
 
-def translate_timeout(context: ExceptionContext) -> None:
+def translate_timeout(context: ExceptionContext) -> OperationalError | None:
     """Treat asyncpg's bare TimeoutError (command_timeout) as a lost connection."""
     error = context.original_exception
-    if isinstance(error, TimeoutError):
-        context.is_disconnect = True
-        context.invalidate_pool_on_disconnect = False
-        raise OperationalError(
-            context.statement,
-            None,
-            error,
-            hide_parameters=True,
-            connection_invalidated=True,
-        )
+    if not isinstance(error, TimeoutError):
+        return None
+    context.is_disconnect = True
+    context.invalidate_pool_on_disconnect = False
+    return OperationalError(
+        context.statement,
+        None,
+        error,
+        hide_parameters=True,
+        connection_invalidated=True,
+    )
+
+
+def end_refused_statement(context: ExceptionContext) -> None:
+    """End the statement whose values asyncpg has refused after it was prepared.
+
+    In AUTOCOMMIT the server would take it for a part of the next transaction, and refuse that.
+    """
+    cause = context.original_exception.__cause__
+    is_refused = isinstance(cause, InterfaceError) or (
+        isinstance(cause, DataError) and cause.severity is None
+    )
+    if is_refused and context.connection is not None and not context.connection.invalidated:
+        responds(context.connection.connection.dbapi_connection, REFUSAL_TIMEOUT)
 
 
 def constraint_name(error: BaseException | None) -> str | None:
@@ -156,8 +175,30 @@ def constraint_name(error: BaseException | None) -> str | None:
     return name
 
 
-def looks_closed(connection: Any) -> bool:
-    """Whether the driver knows that the connection is closed; costs no round trip."""
+def primary_message(error: BaseException | None) -> str:
+    """Return the first line of asyncpg's exception, which names no value of a row."""
+    return str(error.args[0]) if error is not None and error.args else ""
+
+
+def shorten(error: BaseException, message: str) -> None:
+    """Make `message` all that the exception, and what it was raised from, say."""
+    error.args = (message,)
+    cause = error.__cause__
+    if isinstance(cause, PostgresError | InterfaceError):
+        cause.args = (message,)
+        cause.detail = None
+        # Why the driver cannot encode a value is told with the value.
+        cause.__cause__ = cause.__context__ = None
+
+
+def is_outdated_plan(error: BaseException | None) -> bool:
+    """Whether a statement that the connection has prepared no longer fits the schema."""
+    outdated = (InvalidCachedStatementError, OutdatedSchemaCacheError)
+    return error is not None and isinstance(error.__cause__, outdated)
+
+
+def is_closed(connection: Any) -> bool:
+    """Whether the connection is closed already, so that nothing can be sent."""
     closed: bool = connection.driver_connection.is_closed()
     return closed
 
@@ -172,6 +213,11 @@ def reported_parameter(connection: Any, name: str) -> str | None:
     """Return a parameter of the session that the server reports whenever it changes."""
     value: str | None = getattr(connection.driver_connection.get_settings(), name, None)
     return value
+
+
+def looks_closed(connection: Any) -> bool:
+    """Whether the driver knows that the connection is closed; costs no round trip."""
+    return is_closed(connection)
 
 
 def responds(connection: Any, timeout: float) -> bool:

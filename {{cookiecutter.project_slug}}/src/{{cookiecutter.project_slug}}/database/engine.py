@@ -1,24 +1,28 @@
 """Where engines are made: the pool, the timeouts, PgBouncer, the check of idle connections."""
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
 
 {% if cookiecutter.engine == "async" %}
 from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExecutionContext
-from sqlalchemy.exc import InvalidatePoolError, InvalidRequestError
+from sqlalchemy.exc import DataError, DBAPIError, InvalidatePoolError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 {% else %}
 from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExecutionContext
-from sqlalchemy.exc import InvalidatePoolError, InvalidRequestError
+from sqlalchemy.exc import DataError, DBAPIError, InvalidatePoolError, InvalidRequestError
 {% endif %}
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 from ..settings import Settings
 from . import asyncpg_driver as driver
+from .faults import OutcomeUnknownError
 from .slow_statements import log_slow_statements
 
 APPLICATION_NAME = __name__.partition(".")[0]
@@ -30,6 +34,9 @@ RESPONSE_MARGIN = 5.0
 # What target_session_attrs asks for, without asking for default_transaction_read_only: the drivers
 # look at that too, and find the value that a read-only engine has sent.
 RECOVERY_ATTRIBUTES = {"read-write": "primary", "read-only": "standby"}
+# The server ended the connection before it began to commit: idle_in_transaction_session_timeout,
+# transaction_timeout.
+NOT_COMMITTED = {"25P03", "25P04"}
 
 
 def create_database_engine(url: URL, settings: Settings, *, read_only: bool = False) -> AsyncEngine:
@@ -72,6 +79,11 @@ def create_database_engine(url: URL, settings: Settings, *, read_only: bool = Fa
     drop_changed_connections(engine.sync_engine, read_only=read_only and not pgbouncer)
     if "isolation_level" in options:
         refuse_streams(engine.sync_engine)
+    event.listen(engine.sync_engine, "handle_error", hide_values)
+    event.listen(engine.sync_engine, "handle_error", discard_useless_connection)
+    if not read_only:
+        event.listen(engine.sync_engine, "handle_error", discard_demoted_connection)
+        report_unknown_outcomes(engine.sync_engine)
     if pgbouncer:
         set_parameters_at_begin(engine.sync_engine, parameters)
     log_slow_statements(engine.sync_engine, settings.database_slow_query)
@@ -152,6 +164,70 @@ def refuse_streams(engine: Engine) -> None:
             )
 
     event.listen(engine, "before_cursor_execute", refuse)
+
+
+def hide_values(context: ExceptionContext) -> None:
+    """Leave values of rows and parameters out of the error and its traceback."""
+    error = context.original_exception
+    sqlstate: str | None = getattr(error, "sqlstate", None)
+    is_data_error = (sqlstate or "").startswith("22")
+    is_data_error |= isinstance(context.sqlalchemy_exception, DataError)
+    # In errors of class 42 the details are about the statement, not about rows.
+    if not is_data_error and (sqlstate is None or sqlstate.startswith("42")):
+        return
+    message = driver.primary_message(error)
+    if is_data_error:
+        # Such as: invalid input syntax for type integer: "secret"
+        message = re.split(r"""["'«„“:]""", message, maxsplit=1)[0].strip()
+    driver.shorten(error, message)
+    if isinstance(context.sqlalchemy_exception, DBAPIError):
+        kind = type(error)
+        text = f"({kind.__module__}.{kind.__name__}) {message}"
+        context.sqlalchemy_exception.args = (text,)
+
+
+def discard_useless_connection(context: ExceptionContext) -> None:
+    """Take a failure to connect, and a plan that is out of date, for a lost connection."""
+    if context.connection is None or driver.is_outdated_plan(context.original_exception):
+        context.is_disconnect = True
+
+
+def discard_demoted_connection(context: ExceptionContext) -> None:
+    """Take a server that has become read-only for lost: another one may be the primary now."""
+    sqlstate = getattr(context.original_exception, "sqlstate", None)
+    connection = context.connection
+    if sqlstate == "25006" and connection and not connection.info.get("is_read_only"):
+        context.is_disconnect = True
+
+
+def report_unknown_outcomes(engine: Engine) -> None:
+    """Raise OutcomeUnknownError when the connection is lost during COMMIT."""
+
+    def note_begin(connection: Connection) -> None:
+        connection.info["is_committing"] = False
+
+    def note_commit(connection: Connection) -> None:
+        connection.info["is_committing"] = not driver.is_closed(connection.connection)
+
+    def translate(context: ExceptionContext) -> OutcomeUnknownError | None:
+        error, connection = context.original_exception, context.connection
+        if connection is None or connection.invalidated or not isinstance(error, Exception):
+            return None
+        if not context.is_disconnect or not connection.info.get("is_committing"):
+            return None
+        if getattr(error, "sqlstate", None) in NOT_COMMITTED:
+            return None
+        return OutcomeUnknownError(
+            None,
+            None,
+            error,
+            hide_parameters=True,
+            connection_invalidated=True,
+        )
+
+    event.listen(engine, "begin", note_begin)
+    event.listen(engine, "commit", note_commit)
+    event.listen(engine, "handle_error", translate)
 
 
 def set_parameters_at_begin(engine: Engine, parameters: Mapping[str, str]) -> None:

@@ -94,6 +94,32 @@ def constraint_name(error: BaseException | None) -> str | None:
     return name
 
 
+def primary_message(error: BaseException | None) -> str:
+    """Return the first line of psycopg's exception, which names no value of a row."""
+    message: str | None = getattr(getattr(error, "diag", None), "message_primary", None)
+    return message or str(error)
+
+
+def shorten(error: BaseException, message: str) -> None:
+    """Make `message` all that the exception says."""
+    error.args = (message,)
+
+
+def is_outdated_plan(error: BaseException | None) -> bool:
+    """Whether a statement that the connection has prepared no longer fits the schema."""
+    # Not by the message, which is in the server's language.
+    return (
+        isinstance(error, psycopg.errors.FeatureNotSupported)
+        and error.diag.source_function == "RevalidateCachedQuery"
+    )
+
+
+def is_closed(connection: Any) -> bool:
+    """Whether the connection is closed already, so that nothing can be sent."""
+    closed: bool = connection.closed
+    return closed
+
+
 def looks_closed(connection: BoundedConnection) -> bool:
     """Whether the server has sent something to an idle connection, such as that it shuts down."""
     if connection.closed:

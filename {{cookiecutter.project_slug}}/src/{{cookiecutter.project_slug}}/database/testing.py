@@ -56,7 +56,11 @@ class ConnectionDatabase(Database):
         # Only ROLLBACK TO SAVEPOINT makes the transaction writable again; there is nothing to keep.
         async with self._connection.begin_nested() as savepoint:
             await self._connection.execute(text("SET LOCAL transaction_read_only = on"))
-            yield self._connection
+            self._connection.info["is_read_only"] = True
+            try:
+                yield self._connection
+            finally:
+                self._connection.info["is_read_only"] = False
             await savepoint.rollback()
 
     @property

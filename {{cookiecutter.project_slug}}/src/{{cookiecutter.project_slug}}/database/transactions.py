@@ -7,8 +7,10 @@ from typing import Literal
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from . import asyncpg_driver as driver
 from .faults import sqlstate_of
 
 IsolationLevel = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
@@ -22,7 +24,9 @@ LONGEST_DELAY = 1.0
 
 def is_retryable(error: BaseException) -> bool:
     """Whether to retry the whole unit of work, in a new session."""
-    return sqlstate_of(error) in RETRYABLE
+    if sqlstate_of(error) in RETRYABLE:
+        return True
+    return isinstance(error, DBAPIError) and driver.is_outdated_plan(error.orig)
 
 
 def retry_delays(attempts: int) -> Iterator[float]:
