@@ -1,6 +1,7 @@
 """Connecting: every refusal is one exception that keeps the secret; TLS; several hosts."""
 
 import logging
+import os
 import socket
 import time
 from pathlib import Path
@@ -103,6 +104,54 @@ def test_a_host_that_is_silent_does_not_hide_the_next(server: PostgreSQL, connec
         hosts = f"127.0.0.1:{silent.getsockname()[1]},127.0.0.1:{server.port}"
         url = server.url().replace(f"127.0.0.1:{server.port}", hosts)
         assert ask(connect(url, connect_timeout=1.0))[0] == server.port
+
+
+def test_an_address_that_is_silent_does_not_hide_the_next(
+    server: PostgreSQL, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name can have several addresses, as those of highly available servers do."""
+    resolve = socket.getaddrinfo
+
+    def resolve_twice(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        if host != "two.example":
+            return resolve(host, port, *args, **kwargs)
+        addresses = ("127.0.0.3", "127.0.0.1")
+        return [each for name in addresses for each in resolve(name, port, *args, **kwargs)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_twice)
+    url = server.url().replace("127.0.0.1", "two.example")
+    with socket.create_server(("127.0.0.3", server.port)):
+        assert ask(connect(url, connect_timeout=2.0))[0] == server.port
+
+
+def test_the_kernel_gives_up_a_lost_host(connect: Connect, server: PostgreSQL) -> None:
+    database = connect(tcp_user_timeout=7.5, keepalives_idle=20)
+    with database.transaction() as session:
+        session.execute(text("SELECT 1"))
+        ours = [
+            socket.socket(fileno=os.dup(int(number.name)))
+            for number in Path("/proc/self/fd").iterdir()
+            if number.is_symlink() and str(number.readlink()).startswith("socket:")
+        ]
+        options = [
+            (
+                each.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+                each.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT),
+                each.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),
+            )
+            for each in ours
+            if is_connected_to(each, server.port)
+        ]
+        for each in ours:
+            each.close()
+    assert (1, 7500, 20) in options  # among those of other tests
+
+
+def is_connected_to(connection: socket.socket, port: int) -> bool:
+    try:
+        return connection.family != socket.AF_UNIX and connection.getpeername()[1] == port
+    except OSError:
+        return False
 
 
 @pytest.mark.parametrize("scheme", ["postgres://", "postgresql+psycopg2://"])

@@ -4,6 +4,7 @@
 import traceback
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 {% endif %}
 
 from {{ cookiecutter.project_slug }}.database import Database, Fault, OutcomeUnknownError, engine, fault_of
-from {{ cookiecutter.project_slug }}.database.base import AwareDateTime
+from {{ cookiecutter.project_slug }}.database.base import AwareDateTime, CheckedNumeric
 from {{ cookiecutter.project_slug }}.database.faults import is_still_referred_to, sqlstate_of
 from {{ cookiecutter.project_slug }}.database.transactions import (
     IsolationLevel,
@@ -651,6 +652,21 @@ async def test_a_datetime_has_a_time_zone(session: AsyncSession) -> None:
     assert result.scalar_one() == aware
     with pytest.raises(StatementError, match="naive datetime"):
         await session.execute(statement, {"time": aware.replace(tzinfo=None)})
+
+
+@pytest.mark.parametrize("number", ["1e131071", "-1e-16383", "0", "NaN", "12.30"])
+async def test_a_number_comes_back_as_it_was(session: AsyncSession, number: str) -> None:
+    statement = select(bindparam("number", type_=CheckedNumeric))
+    result = await session.execute(statement, {"number": Decimal(number)})
+    stored = result.scalar_one()
+    assert stored == Decimal(number) or (stored.is_nan() and number == "NaN")
+
+
+@pytest.mark.parametrize("number", ["1e131072", "-1e131072", "1e-16384"])
+async def test_a_number_that_does_not_fit_is_refused(session: AsyncSession, number: str) -> None:
+    statement = select(bindparam("number", type_=CheckedNumeric))
+    with pytest.raises(StatementError, match="more digits"):
+        await session.execute(statement, {"number": Decimal(number)})
 
 
 async def test_what_a_test_commits_is_rolled_back(

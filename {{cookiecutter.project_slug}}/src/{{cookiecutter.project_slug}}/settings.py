@@ -46,6 +46,7 @@ HINTS = {
     "currentSchema": "write options=-csearch_path%3DNAME",
     "idle_in_transaction_session_timeout": "set DATABASE_IDLE_IN_TRANSACTION_TIMEOUT",
     "jit": "the service turns it off",
+    "keepalives_idle": "set DATABASE_KEEPALIVES_IDLE",
     "lock_timeout": "set DATABASE_LOCK_TIMEOUT",
     "max_overflow": "set DATABASE_MAX_OVERFLOW",
     "pgbouncer": "set DATABASE_PGBOUNCER=true",
@@ -60,6 +61,7 @@ HINTS = {
     "sslaccept": "write sslmode=verify-full or sslmode=require",
     "statement_cache_size": "set DATABASE_PGBOUNCER=true",
     "statement_timeout": "set DATABASE_STATEMENT_TIMEOUT",
+    "tcp_user_timeout": "set DATABASE_TCP_USER_TIMEOUT",
     "timezone": "the service sets it to UTC",
 }
 # The server's parameters that the engine sends, which would replace those in `options`.
@@ -267,6 +269,10 @@ class Settings(BaseSettings):
     database_pool_recycle: Seconds = 1800.0
     """The age at which a connection is replaced."""
     database_connect_timeout: Seconds = 5.0
+    database_tcp_user_timeout: Seconds = 10.0
+    """How long the other host may leave sent data unacknowledged before it counts as lost."""
+    database_keepalives_idle: Annotated[int, Field(ge=1, le=32_767)] = 30
+    """How long a connection may be silent before TCP asks the other host, as firewalls expect."""
     database_statement_timeout: Seconds = 30.0
     database_lock_timeout: Seconds = 5.0
     database_idle_in_transaction_timeout: Seconds = 60.0

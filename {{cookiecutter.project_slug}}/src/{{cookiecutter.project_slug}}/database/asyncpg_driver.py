@@ -6,7 +6,7 @@ import os
 import socket
 import ssl
 from asyncio.trsock import TransportSocket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -22,6 +22,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.util import await_
 
 from ..settings import Settings
 
@@ -49,10 +50,12 @@ def connect_arguments(
     """
     ignore_unreadable_home()
     # asyncpg reads the TLS parameters, files included, from a DSN only.
-    dsn = {name: query[name] for name in query if name.startswith(("ssl", "target_"))}
+    dsn = {name: query[name] for name in query if name.startswith("ssl")}
     arguments: dict[str, Any] = {
         "dsn": f"postgresql://?{urlencode(dsn)}",
+        "target_session_attrs": query.get("target_session_attrs"),
         "timeout": settings.database_connect_timeout,
+        "socket_options": socket_options(settings),
         "command_timeout": response_timeout,
         "connection_class": BoundedConnection,
         "server_settings": {"application_name": query["application_name"], **parameters},
@@ -98,20 +101,125 @@ def connect(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> DBAPIConnection:
-    """Try each host in turn; raise OperationalError if none answers.
+    """Try each address of each host in turn; raise OperationalError if none answers.
 
-    asyncpg has one timeout for all hosts together, and raises most refusals as bare exceptions.
+    asyncpg has one timeout for all of them together, and raises most refusals as bare exceptions.
     """
     dbapi = dialect.loaded_dbapi
-    hosts, ports = kwargs.get("host"), kwargs.get("port", [])
+    arguments = dict(kwargs)
+    options, timeout = arguments.pop("socket_options"), arguments["timeout"]
     try:
-        return dialect.connect(*args, **kwargs)
-    except (OSError, ValueError, InterfaceError, PostgresError, dbapi.Error) as error:
-        if isinstance(error, TimeoutError) and isinstance(hosts, list) and len(hosts) > 1:
-            others = {"host": hosts[1:], "port": ports[1:]}
-            return connect(dialect, _record, args, kwargs | others)
-        reason = str(error) or "timed out"
-        raise dbapi.OperationalError(f"cannot connect: {reason}", error) from error
+        attempts = await_(find_addresses(arguments, options))
+    except OSError as error:
+        raise cannot_connect(dbapi, error) from error
+    if arguments["target_session_attrs"] == "prefer-standby":
+        standby = {"target_session_attrs": "standby"}
+        other = {"target_session_attrs": "any"}
+        attempts = [each | wanted for wanted in (standby, other) for each in attempts]
+    failure: Exception | None = None
+    for attempt in attempts:
+        try:
+            changes = attempt | {"timeout": timeout / len(attempts)}
+            return dialect.connect(*args, **(arguments | changes))
+        except (OSError, ValueError, InterfaceError, PostgresError, dbapi.Error) as error:
+            failure = error
+    raise cannot_connect(dbapi, failure) from failure
+
+
+def cannot_connect(dbapi: Any, error: Exception | None) -> Exception:
+    """Return the OperationalError for what kept asyncpg from connecting."""
+    refusal: Exception = dbapi.OperationalError(
+        f"cannot connect: {str(error) or 'timed out'}",
+        error,
+    )
+    return refusal
+
+
+def socket_options(settings: Settings) -> list[tuple[int, int]]:
+    """Return the options of TCP that this system knows; libpq has parameters for them."""
+    options = {
+        "TCP_USER_TIMEOUT": round(settings.database_tcp_user_timeout * 1000),
+        "TCP_KEEPIDLE": settings.database_keepalives_idle,
+        "TCP_KEEPINTVL": 5,
+        "TCP_KEEPCNT": 3,
+    }
+    return [
+        (getattr(socket, name), value) for name, value in options.items() if hasattr(socket, name)
+    ]
+
+
+async def find_addresses(
+    kwargs: Mapping[str, Any],
+    options: Sequence[tuple[int, int]],
+) -> list[dict[str, Any]]:
+    """Return the arguments that differ from one address to the next; raise the last OSError."""
+    hosts, ports = kwargs.get("host"), kwargs.get("port", 5432)
+    if not isinstance(hosts, list | tuple):
+        hosts, ports = [hosts], [ports]
+    loop = asyncio.get_running_loop()
+    found: list[dict[str, Any]] = []
+    failure: OSError | None = None
+    for host, port in zip(hosts, ports, strict=True):
+        place = {"host": host, "port": port}
+        if host is None or host.startswith("/"):
+            found.append(place)
+            continue
+        try:
+            async with asyncio.timeout(kwargs["timeout"]):
+                addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            failure = error
+        else:
+            found += [{**place, "loop": AddressLoop(loop, each, options)} for each in addresses]
+    if failure is not None and not found:
+        raise failure
+    return found
+
+
+class AddressLoop:
+    """The event loop, for asyncpg, which connects a name to one of its addresses.
+
+    The name stays what TLS verifies.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        address: tuple[Any, ...],
+        options: Sequence[tuple[int, int]],
+    ) -> None:
+        self._loop = loop
+        self._address = address
+        self._options = options
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    async def create_connection(
+        self,
+        protocol_factory: Callable[[], asyncio.Protocol],
+        host: str,
+        _port: int,
+        **arguments: Any,
+    ) -> tuple[asyncio.Transport, asyncio.Protocol]:
+        family, kind, protocol, _, address = self._address
+        connected = socket.socket(family, kind, protocol)
+        try:
+            connected.setblocking(False)
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in self._options:
+                connected.setsockopt(socket.IPPROTO_TCP, option, value)
+            await self._loop.sock_connect(connected, address)
+            if "ssl" in arguments:
+                arguments["server_hostname"] = host
+            return await self._loop.create_connection(
+                protocol_factory,
+                sock=connected,
+                **arguments,
+            )
+        except BaseException:
+            connected.close()
+            raise
 
 
 class BoundedConnection(Connection):

@@ -23,6 +23,20 @@ class AwareDateTime(TypeDecorator[datetime]):
         return value
 
 
+class CheckedNumeric(TypeDecorator[Decimal]):
+    """NUMERIC; refuses numbers that it cannot hold, which a driver might store as zero."""
+
+    impl = Numeric
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Decimal | None:
+        if isinstance(value, Decimal | int):
+            number = Decimal(value)
+            if number.is_finite() and number and not -16_383 <= number.adjusted() < 131_072:
+                raise ValueError("a number has more digits than PostgreSQL's NUMERIC can hold")
+        return value
+
+
 class Base(DeclarativeBase):
     """Base of all models."""
 
@@ -40,7 +54,7 @@ class Base(DeclarativeBase):
         # int is BIGINT, so that a foreign key has the type of the key that it refers to.
         int: BigInteger,
         datetime: AwareDateTime,
-        Decimal: Numeric,
+        Decimal: CheckedNumeric,
         UUID: Uuid,
         dict[str, Any]: JSONB,
     }

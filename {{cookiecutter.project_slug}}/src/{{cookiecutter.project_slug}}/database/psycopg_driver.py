@@ -35,8 +35,8 @@ def connect_arguments(
         "connect_timeout": math.ceil(settings.database_connect_timeout),
         "response_timeout": response_timeout,
         "options": " ".join(options),
-        # An idle connection stays known to the firewalls on its way.
-        "keepalives_idle": 30,
+        "tcp_user_timeout": round(settings.database_tcp_user_timeout * 1000),
+        "keepalives_idle": settings.database_keepalives_idle,
         "keepalives_interval": 5,
         "keepalives_count": 3,
     }
