@@ -110,7 +110,7 @@ def connect(
     options, timeout = arguments.pop("socket_options"), arguments["timeout"]
     try:
         attempts = await_(find_addresses(arguments, options))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise cannot_connect(dbapi, error) from error
     if arguments["target_session_attrs"] == "prefer-standby":
         standby = {"target_session_attrs": "standby"}
