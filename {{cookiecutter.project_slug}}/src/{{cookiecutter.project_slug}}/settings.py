@@ -1,4 +1,4 @@
-"""Every setting of the service, from the environment or files, validated before it is used."""
+"""The settings, from environment variables or files. They are validated before use."""
 
 import re
 from typing import Annotated, Any
@@ -253,9 +253,9 @@ class Settings(BaseSettings):
     )
 
     database_url: DatabaseURL
-    """What the service connects to."""
+    """The database of the service."""
     database_migration_url: DatabaseURL | None = None
-    """What migrations connect to, if not database_url: round PgBouncer, as the schema's owner."""
+    """For migrations, if not database_url: it bypasses PgBouncer, as the owner of the schema."""
     database_replica_url: DatabaseURL | None = None
     """A streaming replica, for read_only(stale_ok=True)."""
     database_pgbouncer: bool = False
@@ -265,17 +265,21 @@ class Settings(BaseSettings):
     database_max_overflow: Annotated[int, Field(ge=0)] = {{ cookiecutter.max_overflow }}
     """Connections above the pool's size, opened under load and closed after each use."""
     database_pool_timeout: Seconds = 5.0
-    """How long to wait for a connection of the pool."""
+    """How long to wait for a free connection of the pool."""
     database_pool_recycle: Seconds = 1800.0
     """The age at which a connection is replaced."""
     database_connect_timeout: Seconds = 5.0
+    """How long one attempt to connect may take."""
     database_tcp_user_timeout: Seconds = 10.0
     """How long the other host may leave sent data unacknowledged before it counts as lost."""
     database_keepalives_idle: Annotated[int, Field(ge=1, le=32_767)] = 30
     """How long a connection may be silent before TCP asks the other host, as firewalls expect."""
     database_statement_timeout: Seconds = 30.0
+    """How long a statement may run; PostgreSQL then cancels it (57014)."""
     database_lock_timeout: Seconds = 5.0
+    """How long a statement may wait for a lock (55P03)."""
     database_idle_in_transaction_timeout: Seconds = 60.0
+    """How long a transaction may do nothing; PostgreSQL then ends its connection (25P03)."""
     database_slow_query: Seconds = 0.5
     """Statements that take longer are logged, without their parameters."""
 
