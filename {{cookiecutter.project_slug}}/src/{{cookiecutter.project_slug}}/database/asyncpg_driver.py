@@ -165,8 +165,7 @@ async def find_addresses(
             found.append(place)
             continue
         try:
-            async with asyncio.timeout(kwargs["timeout"]):
-                addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = await look_up(host, port, kwargs["timeout"])
         except OSError as error:
             failure = error
         else:
@@ -174,6 +173,20 @@ async def find_addresses(
     if failure is not None and not found:
         raise failure
     return found
+
+
+async def look_up(host: str, port: int, limit: float) -> Sequence[tuple[Any, ...]]:
+    """Return the addresses of a host; raise OSError if there is none within `limit` seconds."""
+    with suppress(socket.gaierror):  # it is a name
+        # A numeric address needs no thread. All threads of the loop may be busy.
+        return socket.getaddrinfo(
+            host,
+            port,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_NUMERICHOST,
+        )
+    async with asyncio.timeout(limit):
+        return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 class AddressLoop:
