@@ -18,9 +18,18 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 {% endif %}
 
-from {{ cookiecutter.project_slug }}.database import Database, Fault, OutcomeUnknownError, engine, fault_of
+from {{ cookiecutter.project_slug }}.database import (
+    Database,
+    Fault,
+    OutcomeUnknownError,
+    engine,
+    fault_of,
+)
 from {{ cookiecutter.project_slug }}.database.base import AwareDateTime, CheckedNumeric
-from {{ cookiecutter.project_slug }}.database.faults import is_still_referred_to, sqlstate_of
+from {{ cookiecutter.project_slug }}.database.faults import (
+    is_still_referred_to,
+    sqlstate_of,
+)
 from {{ cookiecutter.project_slug }}.database.transactions import (
     IsolationLevel,
     lock,
