@@ -27,9 +27,7 @@ CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PYTHON = "3.11"  # of Debian 12
 SLUG = "acme"
 STARTED = time.monotonic()
-UV = (
-    os.environ.get("UV") or (os.environ.get("UV") or shutil.which("uv")) or "uv"
-)  # `uv run` names itself
+UV = os.environ.get("UV") or shutil.which("uv") or "uv"  # `uv run` names itself
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
