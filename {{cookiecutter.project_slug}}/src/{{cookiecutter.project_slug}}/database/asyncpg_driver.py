@@ -241,7 +241,7 @@ class BoundedConnection(Connection):
     asyncpg would wait for its command_timeout.
     """
 
-    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  asyncpg has this argument
         if timeout is None:
             now = asyncio.get_running_loop().time()
             timeout = max(0.001, (close_by.get() or now + CLOSE_TIMEOUT) - now)
