@@ -153,12 +153,12 @@ def _create_cluster(binaries: Path, version: str, data: Path, made: Path) -> Non
         options += " --locale-provider=builtin --builtin-locale=C.UTF-8"
     key = hashlib.sha256(f"{version} {os.uname().machine} {options}".encode()).hexdigest()[:16]
     command = [str(binaries / "initdb"), "-D", str(made), *options.split()]
-    try:
+    cluster = made
+    # Without a cache where there is no home, or one that cannot be written.
+    with contextlib.suppress(OSError, RuntimeError):
         cluster = _cached_cluster(key, command, made)
-    except (OSError, RuntimeError):  # no home, or one that cannot be written: then without a cache
-        cluster = made
-        if not made.exists():
-            _run_initdb(command)
+    if cluster == made and not made.exists():
+        _run_initdb(command)
     _copy_cluster(cluster, data)
 
 

@@ -82,8 +82,10 @@ def ignore_unreadable_home() -> None:
         (Path.home() / ".postgresql" / "postgresql.key").stat()
     except PermissionError:
         os.environ["HOME"] = os.devnull
-    except (OSError, RuntimeError):
-        return  # there is none, which asyncpg knows
+    except RuntimeError:
+        return  # no home
+    except OSError:
+        return  # no such file, which asyncpg knows
 
 
 def add_listeners(engine: Engine) -> None:
@@ -343,11 +345,10 @@ def looks_closed(connection: Any) -> bool:
 
 def responds(connection: Any, timeout: float) -> bool:
     """Whether the server answers within `timeout` seconds; costs a round trip."""
-    try:
+    with suppress(OSError, InterfaceError, PostgresError):
         connection.run_async(lambda driver: driver.execute("SELECT 1", timeout=timeout))
-    except (OSError, InterfaceError, PostgresError):
-        return False
-    return True
+        return True
+    return False
 
 
 class ConnectionOwner:
