@@ -1,7 +1,8 @@
 """Builds and runs the image of a project for each engine: `uv run python tests/images.py`, as root.
 
 It needs no Docker and no registry: buildah builds with chroot isolation, on base images that are
-made of Debian's packages here. It installs buildah and debootstrap if they are not there.
+made of Debian's packages here. It installs buildah and debootstrap if they are not there, so it
+needs Debian or Ubuntu.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,24 @@ from faults.servers import PostgreSQL
 from projects import TEMPLATE
 
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+PACKAGES = {  # the file that says that a package of Debian is there
+    "buildah": Path("/usr/bin/buildah"),
+    "ca-certificates": CERTIFICATES,
+    "debootstrap": Path("/usr/sbin/debootstrap"),
+}
 PYTHON = "3.11"  # of Debian 12
 SLUG = "acme"
 STARTED = time.monotonic()
-UV = os.environ.get("UV") or shutil.which("uv") or "uv"  # `uv run` names itself
+UV = Path(os.environ.get("UV") or shutil.which("uv") or "uv")  # `uv run` names itself
+# The server is PID 1, as in a container of Docker's, and the root file system is read-only.
+AS_PID_1 = """
+root=$1
+shift
+mount --bind "$root" "$root"
+mount -o remount,bind,ro "$root"
+mount -t proc proc "$root/proc"
+exec chroot --userspec=10001:10001 "$root" env -i --chdir=/app "$@"
+"""
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
@@ -43,10 +58,18 @@ def say(text: str) -> None:
 
 
 def install_tools() -> None:
-    if not (shutil.which("buildah") and shutil.which("debootstrap")):
+    """Install what is missing, or end with what is missing."""
+    if os.geteuid() != 0:
+        sys.exit("Run this script as root: it makes file systems and mounts them.")
+    if not UV.is_file() or UV.read_bytes()[:4] != b"\x7fELF":
+        sys.exit(f"{UV} is not uv's own program, which goes into the image. Start with `uv run`.")
+    missing = [package for package, file in PACKAGES.items() if not file.exists()]
+    if missing and not shutil.which("apt-get"):
+        sys.exit(f"Install these programs, since there is no apt-get: {', '.join(missing)}.")
+    if missing:
         os.environ["DEBIAN_FRONTEND"] = "noninteractive"
         run("apt-get", "update", "-qq")
-        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", "buildah", "debootstrap")
+        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing)
 
 
 def make_base_images(directory: Path) -> None:
@@ -125,33 +148,44 @@ def descendants(pid: int) -> list[int]:
     return [process for child in children for process in [child, *descendants(child)]]
 
 
-def serve(image: str, environment: dict[str, str]) -> None:
+def as_pid_1(name: str, environment: dict[str, str], *command: str) -> list[str]:
+    root = run("buildah", "mount", name).strip()
+    named = dict(pair.split("=", 1) for pair in configuration(name)["Env"])
+    variables = ["=".join(pair) for pair in (named | environment).items()]
+    namespaces = ["unshare", "--pid", "--mount", "--fork", "--kill-child"]
+    return [*namespaces, "sh", "-ec", AS_PID_1, "sh", root, *variables, *command]
+
+
+def serve(
+    image: str,
+    environment: dict[str, str],
+    starting: Callable[..., list[str]] = in_container,
+) -> None:
     """Start the image's own command, probe it, and stop it as an orchestrator does."""
-    with container(image) as server, container(image) as prober:
-        serve_in(server, prober, environment)
-
-
-def serve_in(name: str, prober: str, environment: dict[str, str]) -> None:
-    command = configuration(name)["Cmd"]
-    process = subprocess.Popen(
-        in_container(name, environment, *command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    try:
-        for path in ("/livez", "/readyz", "/users"):
-            wait_for(path, 200)
-        server = descendants(process.pid)[-1]
-        status = Path(f"/proc/{server}/status").read_text()
-        assert "Uid:\t10001\t" in status, status
-        say("livez, readyz and users answer 200, as user 10001")
-        # A container of buildah's runs one command at a time; all share the machine's network.
-        run(*in_container(prober, {}, *configuration(name)["Healthcheck"]["Test"][1:]))
-        say("the health check passes")
-    finally:
-        started = time.monotonic()
-        os.kill([process.pid, *descendants(process.pid)][-1], signal.SIGTERM)
-        output, _ = process.communicate(timeout=35)
-    say(f"SIGTERM ends it in {time.monotonic() - started:.1f} s, status {process.returncode}")
-    assert b"Application shutdown complete" in output, output.decode()
+    # A container of buildah's runs one command at a time; all share the machine's network.
+    with container(image) as name, container(image) as prober:
+        image_says = configuration(name)
+        process = subprocess.Popen(
+            starting(name, environment, *image_says["Cmd"]),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            for path in ("/livez", "/readyz", "/users"):
+                wait_for(path, 200)
+            server = descendants(process.pid)[-1]
+            status = Path(f"/proc/{server}/status").read_text()
+            assert "Uid:\t10001\t" in status, status
+            assert starting is in_container or f"NSpid:\t{server}\t1\n" in status, status
+            say("livez, readyz and users answer 200, as user 10001")
+            run(*in_container(prober, {}, *image_says["Healthcheck"]["Test"][1:]))
+            say("the health check passes")
+        finally:
+            started = time.monotonic()
+            os.kill([process.pid, *descendants(process.pid)][-1], signal.SIGTERM)
+            output, _ = process.communicate(timeout=35)
+        say(f"SIGTERM ends it in {time.monotonic() - started:.1f} s, status {process.returncode}")
+        assert b"Application shutdown complete" in output, output.decode()
 
 
 def configuration(name: str) -> dict[str, Any]:
@@ -185,6 +219,8 @@ def check_engine(directory: Path, engine: str) -> None:
         serve(image, environment)
         say(f"{engine}: HOME of another user")
         serve(image, environment | {"HOME": "/root"})
+        say(f"{engine}: PID 1, on a read-only root file system")
+        serve(image, environment, as_pid_1)
 
 
 def main() -> None:
