@@ -137,6 +137,20 @@ async def test_many_rows_are_inserted_at_once(
     await users.insert_users(session, [])
 
 
+async def test_many_rows_are_changed_at_once(
+    session: AsyncSession,
+    count_queries: CountQueries,
+) -> None:
+    made = [await make_user(session, age=30) for _ in range(3)]
+    with count_queries() as queries:
+        await users.update_users(session, [{"id": user.id, "age": 31} for user in made[:2]])
+    assert len(queries) == 1
+    for user, age in zip(made, (31, 31, 30), strict=True):
+        await session.refresh(user)
+        assert user.age == age
+    await users.update_users(session, [])
+
+
 async def test_an_upsert_inserts_and_updates(session: AsyncSession) -> None:
     ann = await make_user(session, **row("Ann", age=30))
     found = await users.upsert_users(session, [row("Ann") | {"name": "Anna"}, row("Ben")])

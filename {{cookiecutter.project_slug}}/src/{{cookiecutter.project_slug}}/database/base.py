@@ -58,7 +58,8 @@ class Base(DeclarativeBase):
         UUID: Uuid,
         dict[str, Any]: JSONB,
     }
-    # What the server computed comes back with RETURNING, also after an update.
+    # What the server computed comes back with RETURNING, also after an update. So the session sends
+    # one UPDATE for each changed object: change thousands of rows with update().
     __mapper_args__ = {"eager_defaults": True}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, func, insert, or_, select
+from sqlalchemy import Row, and_, bindparam, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 {% if cookiecutter.engine == "async" %}
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -100,6 +100,12 @@ async def insert_users(session: AsyncSession, rows: Sequence[Mapping[str, Any]])
     """Insert many rows in few statements, without making objects of them."""
     if rows:
         await session.execute(insert(User), rows)
+
+
+async def update_users(session: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Change many rows by their `id`, without making objects of them."""
+    if rows:
+        await session.execute(update(User), rows)
 
 
 async def upsert_users(session: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> Sequence[User]:
