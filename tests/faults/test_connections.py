@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,89 @@ def test_a_connection_that_cannot_be_had_is_unavailable(
         with pytest.raises(SQLAlchemyError) as caught:
             use()
         assert project.fault_of(caught.value) == "UNAVAILABLE"
+
+
+@pytest.fixture
+def gate(server: PostgreSQL) -> Iterator[psycopg.Connection[Any]]:
+    """An administrator's connection; there are the role "guest" and the database "gated"."""
+    with psycopg.connect(server.url().replace("/service", "/postgres"), autocommit=True) as admin:
+        admin.execute("CREATE ROLE guest LOGIN PASSWORD 'guest'")
+        admin.execute("CREATE DATABASE gated")
+        yield admin
+        admin.execute("DROP DATABASE gated WITH (FORCE)")
+        admin.execute("DROP ROLE guest")
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pytest.param("REVOKE CONNECT ON DATABASE gated FROM public", id="42501"),
+        pytest.param("ALTER DATABASE gated ALLOW_CONNECTIONS false", id="55000"),
+        pytest.param("ALTER DATABASE gated CONNECTION LIMIT 0", id="53300"),
+        pytest.param("ALTER ROLE guest NOLOGIN", id="28000"),
+        pytest.param("ALTER ROLE guest VALID UNTIL '2000-01-01'", id="28P01"),
+        pytest.param("DROP DATABASE gated WITH (FORCE)", id="3D000"),
+    ],
+)
+def test_every_refusal_of_a_connection_is_unavailable(
+    project: Project,
+    server: PostgreSQL,
+    gate: psycopg.Connection[Any],
+    connect: Connect,
+    refusal: str,
+) -> None:
+    url = server.url(user="guest", password="guest").replace("/service", "/gated")
+    database = connect(url)
+    ask(database)
+    gate.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'guest'")
+    eventually(lambda: not backends(server, "usename = 'guest'"))
+    gate.execute(refusal)
+    try:
+        for use in (database.transaction, database.read_only, database.read_only_connection):
+            with pytest.raises(SQLAlchemyError) as caught, use() as reader:
+                reader.execute(text("SELECT 1"))
+            assert project.fault_of(caught.value) == "UNAVAILABLE"
+        with pytest.raises(SQLAlchemyError) as caught:
+            database.ping()
+        assert project.fault_of(caught.value) == "UNAVAILABLE"
+    finally:
+        if "DROP" in refusal:
+            gate.execute("CREATE DATABASE gated")
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["-cnonsense%3D1", "-cwork_mem%3Dlittle", "-crole%3Dnobody", "-csearch_path", "nonsense", "-z"],
+)
+def test_wrong_options_are_unavailable(
+    project: Project, server: PostgreSQL, connect: Connect, option: str
+) -> None:
+    database = connect(server.url(query=f"?options={option}"))
+    with pytest.raises(SQLAlchemyError) as caught:
+        ask(database)
+    assert project.fault_of(caught.value) == "UNAVAILABLE"
+
+
+@pytest.mark.parametrize("name", ["transaction_timeout", "idle_session_timeout"])
+def test_a_session_that_the_server_ends_is_unavailable(
+    project: Project, server: PostgreSQL, connect: Connect, name: str
+) -> None:
+    """25P04 and 57P05."""
+    database = connect(server.url(query=f"?options=-c{name}%3D100"))
+    statement = text("SELECT pg_sleep(0.3)")
+
+    def work() -> None:
+        with database.transaction() as session:
+            session.execute(statement)
+
+    if name == "transaction_timeout":
+        with pytest.raises(SQLAlchemyError) as caught:
+            work()
+        assert project.fault_of(caught.value) == "UNAVAILABLE"
+    else:
+        work()
+        eventually(lambda: not backends(server))
+        work()  # the connection is replaced
 
 
 def test_too_many_connections_are_unavailable(

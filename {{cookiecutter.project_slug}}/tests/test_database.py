@@ -3,12 +3,12 @@
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 import traceback
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, bindparam, make_url, select, text
+from sqlalchemy import BigInteger, Enum, Integer, bindparam, make_url, select, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 {% if cookiecutter.engine == "async" %}
@@ -17,6 +17,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 {% else %}
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 {% endif %}
+from sqlalchemy.types import TypeEngine
 
 from {{ cookiecutter.project_slug }}.database import (
     Database,
@@ -540,7 +541,7 @@ async def test_a_value_that_does_not_fit_is_invalid_and_not_shown(
         await session.execute(text("SELECT 1"))
 
 
-@pytest.mark.parametrize("value", ["x" * 9, "a\0b"])
+@pytest.mark.parametrize("value", ["x" * 9, "a\0b", "a\ud800b"])
 async def test_a_text_that_cannot_be_stored_is_invalid(database: Database, value: str) -> None:
     with pytest.raises(DBAPIError) as failure:
         async with database.transaction() as session:
@@ -556,6 +557,59 @@ async def test_a_number_out_of_range_is_invalid_and_not_shown(database: Database
             await session.execute(statement, {"number": BIG})
     assert fault_of(failure.value) is Fault.INVALID
     assert str(BIG) not in "".join(traceback.format_exception(failure.value))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (CheckedNumeric, Decimal("1e131072")),
+        (AwareDateTime, datetime(2026, 11, 22, 12)),
+        (AwareDateTime, datetime.max.replace(tzinfo=timezone(timedelta(hours=-12)))),
+        (AwareDateTime, datetime.min.replace(tzinfo=timezone(timedelta(hours=12)))),
+        (Enum("small", "large", name="size", validate_strings=True), "huge"),
+        (Integer, 2**31),
+    ],
+)
+async def test_a_value_that_its_type_refuses_is_invalid(
+    database: Database,
+    kind: type[TypeEngine[Any]],
+    value: object,
+) -> None:
+    with pytest.raises(StatementError) as failure:
+        async with database.read_only() as session:
+            await session.execute(select(bindparam("value", type_=kind)), {"value": value})
+    assert fault_of(failure.value) is Fault.INVALID
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "fault"),
+    [
+        ("25P04", Fault.UNAVAILABLE),
+        ("40003", Fault.OUTCOME_UNKNOWN),
+        ("42501", None),
+        ("53100", Fault.UNAVAILABLE),
+        ("55000", None),
+        ("58030", Fault.UNAVAILABLE),
+    ],
+)
+async def test_an_error_of_a_statement_means_what_its_sqlstate_says(
+    database: Database,
+    sqlstate: str,
+    fault: Fault | None,
+) -> None:
+    with pytest.raises(DBAPIError) as failure:
+        async with database.transaction() as session:
+            await session.execute(
+                text(f"DO $$ BEGIN RAISE 'failed' USING ERRCODE = '{sqlstate}'; END $$"),
+            )
+    assert fault_of(failure.value) is fault
+
+
+async def test_a_parameter_without_a_value_is_a_bug(database: Database) -> None:
+    with pytest.raises(StatementError) as failure:
+        async with database.read_only() as session:
+            await session.execute(text("SELECT :value"))
+    assert fault_of(failure.value) is None
 
 
 async def test_too_many_parameters_are_a_bug(database: Database) -> None:

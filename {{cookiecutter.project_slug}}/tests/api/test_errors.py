@@ -2,14 +2,18 @@
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 from collections.abc import AsyncIterator
+from functools import cache
 
 import pytest
 from httpx2 import AsyncClient
-from sqlalchemy import make_url, text
+from sqlalchemy import MetaData, UniqueConstraint, make_url, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.schema import CreateTable
 
+from {{ cookiecutter.project_slug }}.api import errors
 from {{ cookiecutter.project_slug }}.api.app import create_app
 from {{ cookiecutter.project_slug }}.api.dependencies import DatabaseDep
-from {{ cookiecutter.project_slug }}.database import Database, faults
+from {{ cookiecutter.project_slug }}.database import Base, Database, faults
 from {{ cookiecutter.project_slug }}.settings import Settings
 
 from .clients import client_for
@@ -21,7 +25,26 @@ DIE_AT_COMMIT = (
     "CREATE CONSTRAINT TRIGGER die AFTER INSERT ON deaths"
     " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION die()",
 )
+DESK = "a_desk_for_which_an_employee_of_the_company_waits"
 SEATS = "CREATE TABLE seats (number int UNIQUE DEFERRABLE INITIALLY DEFERRED)"
+
+
+class Model(DeclarativeBase):
+    """The base of this module's models, which no migration knows."""
+
+    metadata = MetaData(naming_convention=Base.metadata.naming_convention)
+
+
+class Desk(Model):
+    """Its constraint's name is longer than the 63 characters that PostgreSQL keeps."""
+
+    __tablename__ = DESK
+    __table_args__ = (
+        UniqueConstraint("number_on_the_door", info={"meaning": "This desk is taken."}),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    number_on_the_door: Mapped[int]
 
 
 @pytest.fixture
@@ -106,6 +129,20 @@ async def test_a_success_is_answered_after_the_commit(faulty: AsyncClient) -> No
     second = await faulty.post("/execute", params=insert)
     # The COMMIT checks the constraint.
     assert [answer.status_code for answer in (created, first, second)] == [200, 200, 409]
+
+
+async def test_a_constraint_with_a_long_name_has_its_meaning(
+    faulty: AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(errors, "Base", Model)
+    monkeypatch.setattr(errors, "constraint_info", cache(errors.constraint_info.__wrapped__))
+    dialect = make_url("postgresql://").get_dialect()()
+    create = CreateTable(Model.metadata.tables[DESK]).compile(dialect=dialect)
+    await faulty.post("/execute", params={"sql": str(create)})
+    insert = {"sql": f"INSERT INTO {DESK} VALUES (1, 7), (2, 7)"}
+    answer = await faulty.post("/execute", params=insert)
+    assert (answer.status_code, answer.json()["detail"]) == (409, "This desk is taken.")
 
 
 async def test_a_write_while_reading_is_a_bug(faulty: AsyncClient) -> None:

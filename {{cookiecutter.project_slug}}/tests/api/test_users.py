@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from httpx2 import AsyncClient
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..factories import make_post, make_user
@@ -34,6 +35,20 @@ async def test_an_email_address_is_taken_once(client: AsyncClient) -> None:
         "status": 409,
         "detail": "A user with this e-mail address exists.",
     }
+
+
+async def test_the_constraint_of_a_shard_means_the_same(
+    client: AsyncClient,
+    session: AsyncSession,
+) -> None:
+    rename = "ALTER TABLE users RENAME CONSTRAINT uq_users_email TO uq_users_email_102008"
+    await session.execute(text(rename))
+    await client.post("/users", json=ANN)
+    again = await client.post("/users", json=ANN)
+    assert (again.status_code, again.json()["detail"]) == (
+        409,
+        "A user with this e-mail address exists.",
+    )
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])

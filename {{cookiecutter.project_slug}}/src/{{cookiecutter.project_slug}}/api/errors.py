@@ -1,5 +1,6 @@
 """Errors as problem+json (RFC 9457): faults of the database and errors of FastAPI."""
 
+import re
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -8,7 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
-from sqlalchemy import Constraint, ForeignKeyConstraint, Index
+from sqlalchemy import Constraint, ForeignKeyConstraint, Index, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
@@ -27,6 +28,10 @@ ANSWERS = {
     Fault.STALE: (409, "Somebody else has changed this. Read it again."),
     Fault.INVALID: (422, "This breaks a rule of the database."),
 }
+
+
+# Citus adds the number of a shard to the names of its constraints, such as uq_users_email_102008.
+SHARD = re.compile(r"_\d{6,}$")
 
 
 class Problem(BaseModel):
@@ -86,7 +91,8 @@ async def answer_database_error(_request: Request, error: Exception) -> JSONResp
 
 def meaning_of(error: DBAPIError) -> str | None:
     """Return what the models say of the constraint that was violated, if they say something."""
-    info = constraint_info().get(constraint_of(error) or "", {})
+    name, known = constraint_of(error) or "", constraint_info()
+    info = known.get(name) or known.get(SHARD.sub("", name), {})
     if is_still_referred_to(error):
         return info.get("meaning_if_referred_to", "Other data still refers to this.")
     return info.get("meaning")
@@ -94,8 +100,10 @@ def meaning_of(error: DBAPIError) -> str | None:
 
 @cache
 def constraint_info() -> dict[str, dict[str, str]]:
-    """Return the info of each constraint of the models, by constraint name."""
+    """Return the info of each constraint of the models, by its name in the database."""
     found: dict[str, dict[str, str]] = {}
+    dialect = make_url("postgresql://").get_dialect()()
+    names = dialect.identifier_preparer  # it cuts names to 63 characters
     for table in Base.metadata.tables.values():
         constraints: list[Constraint | Index] = [*table.constraints, *table.indexes]
         for constraint in constraints:
@@ -103,7 +111,8 @@ def constraint_info() -> dict[str, dict[str, str]]:
             if isinstance(constraint, ForeignKeyConstraint):
                 for foreign_key in constraint.elements:
                     info |= foreign_key.info
-            found[str(constraint.name)] = info
+            if constraint.name is not None:
+                found[str(names.format_constraint(constraint)).strip('"')] = info
     return found
 
 

@@ -1,6 +1,6 @@
 """What every model shares: the declarative base, names of constraints, column types."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -12,14 +12,23 @@ from sqlalchemy.types import TypeDecorator
 
 
 class AwareDateTime(TypeDecorator[datetime]):
-    """TIMESTAMP WITH TIME ZONE; refuses naive datetimes, whose zone the drivers would guess."""
+    """TIMESTAMP WITH TIME ZONE; refuses what the drivers would change or could not read back.
+
+    These are naive datetimes, whose zone they would guess, and years that are not 1 to 9999 in UTC.
+    """
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is not None and value.tzinfo is None:
-            raise ValueError(f"naive datetime {value!r}: give it a time zone, such as datetime.UTC")
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime: give it a time zone, such as datetime.UTC")
+        try:
+            value.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("a datetime is not within the years 1 to 9999 in UTC") from None
         return value
 
 

@@ -5,7 +5,7 @@ import re
 import time
 from enum import Enum, auto
 
-from sqlalchemy.exc import DataError, DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -100,6 +100,12 @@ def is_still_referred_to(error: DBAPIError) -> bool:
     return sqlstate_of(error) == "23503" and len(names) > 2
 
 
+def is_refusal(error: BaseException | None) -> bool:
+    """Whether a column's type has refused a value before it was sent."""
+    # Enum raises a bare LookupError. Its subclasses KeyError and IndexError are bugs.
+    return isinstance(error, ValueError) or type(error) is LookupError
+
+
 def fault_of(error: BaseException) -> Fault | None:
     """Return the fault behind an exception; None for a bug (SQL, NOT NULL, a write in a read)."""
     if isinstance(error, PoolTimeoutError):
@@ -108,6 +114,8 @@ def fault_of(error: BaseException) -> Fault | None:
         return Fault.STALE
     if isinstance(error, OutcomeUnknownError):
         return Fault.OUTCOME_UNKNOWN
+    if isinstance(error, StatementError) and is_refusal(error.orig):
+        return Fault.INVALID
     if not isinstance(error, DBAPIError):
         return None
     sqlstate = sqlstate_of(error) or ""

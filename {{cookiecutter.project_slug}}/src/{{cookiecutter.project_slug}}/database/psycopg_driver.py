@@ -10,7 +10,9 @@ import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
+from sqlalchemy.exc import DataError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..settings import Settings
@@ -47,8 +49,9 @@ def connect_arguments(
 
 
 def add_listeners(engine: Engine) -> None:
-    """Make the engine's connections bounded ones."""
+    """Make the engine's connections bounded ones, and report what psycopg cannot encode."""
     event.listen(engine, "do_connect", connect)
+    event.listen(engine, "handle_error", translate_encoding_error)
 
 
 def connect(
@@ -86,6 +89,14 @@ class BoundedConnection(psycopg.Connection[Any]):
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 self.pgconn.finish()  # the answer may still come, and must not be the next one's
             raise
+
+
+def translate_encoding_error(context: ExceptionContext) -> DataError | None:
+    """Treat psycopg's bare UnicodeEncodeError as the refusal of a value."""
+    error = context.original_exception
+    if not isinstance(error, UnicodeEncodeError):
+        return None
+    return DataError(context.statement, None, error, hide_parameters=True)
 
 
 def constraint_name(error: BaseException | None) -> str | None:

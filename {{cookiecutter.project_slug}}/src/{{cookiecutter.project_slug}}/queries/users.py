@@ -115,7 +115,8 @@ async def upsert_users(session: AsyncSession, rows: Sequence[Mapping[str, Any]])
     new = postgresql_insert(User).values(rows)
     statement = new.on_conflict_do_update(
         index_elements=[User.email],
-        set_={"name": new.excluded.name, "updated_at": func.now()},
+        # The time of the row that was not inserted: now() is not allowed here by Citus.
+        set_={"name": new.excluded.name, "updated_at": new.excluded.updated_at},
     ).returning(User)
     options = {"populate_existing": True}
     result = await session.scalars(statement, execution_options=options)
