@@ -1,33 +1,45 @@
-"""CPU time per request of each candidate, measured in turns, so that a slow minute slows all."""
+"""CPU time and latency of each candidate, measured in turns, so that a slow minute slows all."""
 
 import asyncio
 import contextlib
 import importlib
+import itertools
 import json
 import os
 import random
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
-from .load import send_load
-from .services import TEMPLATE, Service, render, serve
+from .load import request, send_load
+from .services import GRANIAN, TEMPLATE, UVICORN, Service, render, serve
 
 USERS = 1000
-ENDPOINTS = {
-    "read by id": [f"/users/{n}" for n in random.Random(0).sample(range(1, USERS + 1), 500)],
-    "list of 20": ["/users"],
-}
-SEED = "seed pattern"
+# CPU time is measured with the first number of connections, latency with the second.
+CONNECTIONS = 16
+MANY_CONNECTIONS = 64
+READ_BY_ID, LIST, CREATE = "read by id", "list of 20", "create"
+ENDPOINTS = (READ_BY_ID, LIST, CREATE)
+
+SEED = "a dependency yields the session (seed pattern)"
 SEED_AGAIN = "seed pattern again (the noise)"
-RENDERED = {"rendered, async": "async", "rendered, sync": "sync"}
+BY_HAND = "FastAPI and asyncpg by hand"
 HAND_WRITTEN = {
     SEED: "seed_pattern",
     SEED_AGAIN: "seed_pattern",
-    "FastAPI and asyncpg by hand": "raw_asyncpg",
+    "a dependency commits, repository class": "committing_dependency",
+    BY_HAND: "raw_asyncpg",
+}
+RENDERED = {
+    "rendered, async": ("async", UVICORN),
+    "rendered, async, on granian": ("async", GRANIAN),
+    "rendered, sync": ("sync", UVICORN),
 }
 
 INSERT_USERS = f"""
@@ -37,64 +49,129 @@ SELECT 'User ' || n, 'user' || n || '@example.com', n % 5 > 0, 'member', 18 + n 
 FROM generate_series(1, {USERS}) AS n
 """
 
-# Seconds of CPU per request, one of each round, by endpoint and candidate.
-Costs = dict[str, dict[str, list[float]]]
+# Every new user has an e-mail address of their own.
+numbers = itertools.count()
+
+Figures = dict[str, dict[str, list[float]]]
 
 
-def measure(directory: Path, rounds: int, seconds: float) -> Costs:
-    """Serves all candidates from one private PostgreSQL, and measures each in every round."""
-    projects = {
-        name: render(directory / engine, engine=engine) for name, engine in RENDERED.items()
-    }
-    sys.path.insert(0, str(projects["rendered, async"]))
+@dataclass
+class Results:
+    """One figure of each round, by endpoint and candidate."""
+
+    # Seconds of CPU per request.
+    costs: Figures = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+    # Seconds that 99 of 100 answers did not exceed.
+    latencies: Figures = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+
+
+def requests(endpoint: str) -> Iterator[bytes]:
+    """The requests of an endpoint, without an end."""
+    if endpoint == READ_BY_ID:
+        keys = random.Random(0).sample(range(1, USERS + 1), 500)
+        return itertools.cycle([request("GET", f"/users/{key}") for key in keys])
+    if endpoint == LIST:
+        return itertools.cycle([request("GET", "/users")])
+    return (request("POST", "/users", new_user(number)) for number in numbers)
+
+
+def new_user(number: int) -> dict[str, Any]:
+    return {"name": f"New user {number}", "email": f"new{number}@example.com", "age": 30}
+
+
+@contextlib.contextmanager
+def database(project: Path) -> Iterator[str]:
+    """A private PostgreSQL with the project's tables and some users; its URL for asyncpg."""
+    sys.path.insert(0, str(project))
     private_server = importlib.import_module("dev.postgres").temporary_server
+    with private_server() as server:
+        url = server.replace("://", "+asyncpg://", 1)
+        migrate(project, url)
+        execute(url, INSERT_USERS)
+        execute(url, "VACUUM ANALYZE users")
+        yield url
+
+
+def measure(directory: Path, rounds: int, seconds: float, before: Path | None) -> Results:
+    """Measure each candidate in every round, and the template in `before` as well."""
+    projects = {engine: render(directory / engine, engine=engine) for engine in ("async", "sync")}
+    candidates = {name: (projects[engine], server) for name, (engine, server) in RENDERED.items()}
+    if before is not None:
+        for engine in ("async", "sync"):
+            project = render(directory / f"{engine}-before", before, engine=engine)
+            candidates[f"rendered, {engine}, before"] = (project, UVICORN)
     with contextlib.ExitStack() as stack:
-        url = stack.enter_context(private_server()).replace("://", "+asyncpg://", 1)
-        migrate(projects["rendered, async"], url)
-        asyncio.run(fill(url))
+        url = stack.enter_context(database(projects["async"]))
         services = {
             name: stack.enter_context(serve(f"benchmarks.{module}:app", TEMPLATE, url))
             for name, module in HAND_WRITTEN.items()
         }
-        for name, project in projects.items():
+        for name, (project, server) in candidates.items():
             application = f"{project.name}.api.app:app"
-            services[name] = stack.enter_context(serve(application, project / "src", url))
+            services[name] = stack.enter_context(serve(application, project / "src", url, server))
         compare_answers(services)
-        return in_turns(services, rounds, seconds)
+        return in_turns(services, url, rounds, seconds)
 
 
 def migrate(project: Path, url: str) -> None:
     environment = {**os.environ, "PYTHONPATH": "src", "DATABASE_URL": url}
     command = [sys.executable, "-m", "alembic", "upgrade", "head"]
-    subprocess.run(command, cwd=project, env=environment, check=True)
+    subprocess.run(command, cwd=project, env=environment, check=True, capture_output=True)
 
 
-async def fill(url: str) -> None:
-    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
-    await connection.execute(INSERT_USERS)
-    await connection.execute("VACUUM ANALYZE users")
-    await connection.close()
+def execute(url: str, statement: str) -> None:
+    async def connect_and_execute() -> None:
+        connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+        await connection.execute(statement)
+        await connection.close()
+
+    asyncio.run(connect_and_execute())
 
 
 def compare_answers(services: dict[str, Service]) -> None:
-    """Raises ValueError unless all candidates answer with the same JSON."""
-    for paths in ENDPOINTS.values():
-        expected = json.loads(services[SEED].get(paths[0]))
+    """Raises ValueError unless all candidates answer alike."""
+    for path in ("/users/1", "/users"):
+        expected = answer_of(services[SEED], path)
         for name, service in services.items():
-            if (answer := json.loads(service.get(paths[0]))) != expected:
+            if (answer := answer_of(service, path)) != expected:
                 raise ValueError(f"{name} answers {answer}, not {expected}")
+            if (status := service.status("/users/999999")) != 404:
+                raise ValueError(f"{name} answers {status} where there is no user")
 
 
-def in_turns(services: dict[str, Service], rounds: int, seconds: float) -> Costs:
-    costs: Costs = {endpoint: defaultdict(list) for endpoint in ENDPOINTS}
+def answer_of(service: Service, path: str) -> Any:
+    """The answer. What a cursor looks like is each candidate's own affair."""
+    answer = json.loads(service.get(path))
+    return answer | {"next": bool(answer.get("next"))}
+
+
+def in_turns(services: dict[str, Service], url: str, rounds: int, seconds: float) -> Results:
+    results = Results()
     for number in range(rounds + 1):
-        for endpoint, paths in ENDPOINTS.items():
+        for endpoint in ENDPOINTS:
             for name in random.sample(list(services), len(services)):
-                service = services[name]
-                before = service.cpu_seconds()
-                answered = asyncio.run(send_load(service.port, paths, seconds))
-                cost = (service.cpu_seconds() - before) / answered
+                cost = cpu_per_request(services[name], endpoint, seconds)
+                latency = high_latency(services[name], endpoint, seconds)
+                if endpoint == CREATE:
+                    execute(url, f"DELETE FROM users WHERE id > {USERS}")
+                    execute(url, "VACUUM users")
                 if number > 0:  # the first round opens connections and fills caches
-                    costs[endpoint][name].append(cost)
+                    results.costs[endpoint][name].append(cost)
+                    results.latencies[endpoint][name].append(latency)
         print(f"round {number} of {rounds}", file=sys.stderr)
-    return costs
+    return results
+
+
+def cpu_per_request(service: Service, endpoint: str, seconds: float) -> float:
+    before = service.cpu_seconds()
+    load = asyncio.run(
+        send_load(service.port, requests(endpoint), connections=CONNECTIONS, seconds=seconds)
+    )
+    return (service.cpu_seconds() - before) / len(load.latencies)
+
+
+def high_latency(service: Service, endpoint: str, seconds: float) -> float:
+    load = asyncio.run(
+        send_load(service.port, requests(endpoint), connections=MANY_CONNECTIONS, seconds=seconds)
+    )
+    return load.percentile(99)

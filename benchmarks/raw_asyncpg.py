@@ -9,11 +9,16 @@ from contextlib import asynccontextmanager
 import asyncpg
 from fastapi import FastAPI, HTTPException
 
-from .schemas import UserOut, UserPage
+from .schemas import UserIn, UserOut, UserPage
 
 COLUMNS = "id, name, email, is_active, role, age, created_at, updated_at"
 SELECT_USER = f"SELECT {COLUMNS} FROM users WHERE id = $1"
 SELECT_USERS = f"SELECT {COLUMNS} FROM users ORDER BY created_at DESC, id DESC LIMIT $1"
+
+INSERT_USER = f"""
+INSERT INTO users (name, email, is_active, role, age) VALUES ($1, $2, $3, $4, $5)
+RETURNING {COLUMNS}
+"""
 
 
 @asynccontextmanager
@@ -42,3 +47,9 @@ async def list_users(limit: int = 20) -> UserPage:
         text = json.dumps([rows[limit - 1]["created_at"].isoformat(), rows[limit - 1]["id"]])
         cursor = base64.urlsafe_b64encode(text.encode()).decode()
     return UserPage(items=[UserOut(**row) for row in rows[:limit]], next=cursor)
+
+
+@app.post("/users", status_code=201)
+async def create_user(new: UserIn) -> UserOut:
+    values = (new.name, new.email, new.is_active, new.role, new.age)
+    return UserOut(**await app.state.pool.fetchrow(INSERT_USER, *values))

@@ -1,8 +1,17 @@
-"""The answers of the hand-written candidates: the same JSON as that of the rendered services."""
+"""The bodies of the hand-written candidates: the same JSON as that of the rendered services."""
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+
+class UserIn(BaseModel):
+    name: str
+    email: str
+    is_active: bool = True
+    role: Literal["admin", "moderator", "member"] = "member"
+    age: int | None = None
 
 
 class UserOut(BaseModel):
