@@ -53,6 +53,7 @@ FILES = {
         f"{PACKAGE}/database/slow_statements.py",
         f"{PACKAGE}/database/testing.py",
         f"{PACKAGE}/database/transactions.py",
+        f"{PACKAGE}/logs.py",
         f"{PACKAGE}/migrations/__init__.py",
         f"{PACKAGE}/migrations/__main__.py",
         f"{PACKAGE}/migrations/advice.py",
@@ -75,6 +76,7 @@ FILES = {
         "tests/snapshot.py",
         "tests/temporary_databases.py",
         "tests/test_database.py",
+        "tests/test_logs.py",
         "tests/test_migrations.py",
         "tests/test_settings.py",
         "tests/test_status.py",
@@ -86,6 +88,7 @@ FILES = {
         f"{PACKAGE}/api/errors.py",
         f"{PACKAGE}/api/health.py",
         f"{PACKAGE}/api/posts.py",
+        f"{PACKAGE}/api/request_ids.py",
         f"{PACKAGE}/api/schemas.py",
         f"{PACKAGE}/api/users.py",
         "tests/api/__init__.py",
@@ -94,6 +97,7 @@ FILES = {
         "tests/api/test_errors.py",
         "tests/api/test_health.py",
         "tests/api/test_posts.py",
+        "tests/api/test_request_ids.py",
         "tests/api/test_users.py",
     ],
     ("example_models", True): [
@@ -138,12 +142,21 @@ WORDS = {
     ("ci", "github"): [".github/"],
     ("ci", "gitlab"): [".gitlab-ci"],
 }
-# Asynchronous code in a sync project: the framework's own handlers, and what asyncio gives them,
-# stay asynchronous in both.
-ASYNC_CODE = r"\bawait (?!(?:asyncio|socket)\.)\(?\w+[.(\[)\n]|\basync (?:with|for)\b"
+# Asynchronous code in a sync project: the framework's own handlers, what asyncio gives them, and
+# middleware stay asynchronous in both.
+ASYNC_CODE = (
+    r"\bawait (?!(?:asyncio|socket)\.|(?:self\.app|send)\()\(?\w+[.(\[)\n]|\basync (?:with|for)\b"
+)
 ASYNC_FUNCTION = r"\basync def\b"
-ASYNC_IN_BOTH = {f"{PACKAGE}/api/{name}.py" for name in ("app", "dependencies", "errors", "health")}
-ASYNC_IN_BOTH.add("tests/api/test_dependencies.py")
+ASYNC_IN_BOTH = {
+    f"{PACKAGE}/api/app.py",
+    f"{PACKAGE}/api/dependencies.py",
+    f"{PACKAGE}/api/errors.py",
+    f"{PACKAGE}/api/health.py",
+    f"{PACKAGE}/api/request_ids.py",
+    "tests/api/test_dependencies.py",
+    "tests/api/test_request_ids.py",
+}
 SYNC_CODE = r"(?<!async )\bwith (?:self\.)?database\.\w"
 
 # What a template leaves behind when it is not rendered.
@@ -186,6 +199,7 @@ DISTRIBUTIONS = {
     "pydantic_settings": "pydantic-settings",
     "pytest": "pytest",
     "pytest_asyncio": "pytest-asyncio",
+    "pythonjsonlogger": "python-json-logger",
     "sqlalchemy": "sqlalchemy",
     "starlette": "fastapi",
     "uvicorn": "uvicorn",

@@ -75,9 +75,9 @@ DEPENDENCIES = set(
     mypy mypy_extensions mypyc opentelemetry opentelemetry_api packaging pathspec pip platformdirs
     pluggy pre_commit psutil psycopg psycopg_binary psycopg_pool py pydantic pydantic_core
     pydantic_settings pygments pytest pytest_asyncio pytest_randomly pytest_xdist python_dotenv
-    pyyaml ruff setuptools sniffio sqlalchemy squawk squawk_cli starlette truststore
-    typing_extensions typing_inspection tzdata uv uv_build uvicorn uvloop watchfiles websockets
-    wheel xdist yaml
+    python_json_logger pythonjsonlogger pyyaml ruff setuptools sniffio sqlalchemy squawk squawk_cli
+    starlette truststore typing_extensions typing_inspection tzdata uv uv_build uvicorn uvloop
+    watchfiles websockets wheel xdist yaml
     """.split()
 )
 OWN_DIRECTORIES = {"dev", "docs", "migrations", "src", "tests"}

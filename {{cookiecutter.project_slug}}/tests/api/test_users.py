@@ -26,7 +26,7 @@ async def test_a_user_is_created_and_read(client: AsyncClient) -> None:
 
 async def test_an_email_address_is_taken_once(client: AsyncClient) -> None:
     await client.post("/users", json=ANN)
-    again = await client.post("/users", json=ANN)
+    again = await client.post("/users", json=ANN, headers={"X-Request-ID": "abc-1"})
     assert again.status_code == 409
     assert again.headers["Content-Type"] == "application/problem+json"
     assert again.json() == {
@@ -34,6 +34,7 @@ async def test_an_email_address_is_taken_once(client: AsyncClient) -> None:
         "title": "Conflict",
         "status": 409,
         "detail": "A user with this e-mail address exists.",
+        "request_id": "abc-1",
     }
 
 

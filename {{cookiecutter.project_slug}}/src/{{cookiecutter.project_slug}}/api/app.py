@@ -6,24 +6,31 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from ..database import Database
+from ..logs import set_up_logs
 from ..settings import Settings
 {% if cookiecutter.example_models %}
 from . import errors, health, posts, users
 {% else %}
 from . import errors, health
 {% endif %}
+from .request_ids import RequestIdMiddleware
 
 
 class Service(FastAPI):
-    """FastAPI with the schema of a problem in the OpenAPI document."""
+    """FastAPI with ids of requests, and the schema of a problem in the OpenAPI document."""
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas["Problem"] = errors.Problem.model_json_schema()
         return document
+
+    def build_middleware_stack(self) -> ASGIApp:
+        # Outside of the middleware that answers 500, so that this answer has the id, too.
+        return RequestIdMiddleware(super().build_middleware_stack())
 
 
 def tune_garbage_collector() -> None:
@@ -38,7 +45,8 @@ def tune_garbage_collector() -> None:
 def create_app(database: Database | None = None) -> FastAPI:
     """Return the application on the given Database, or on one of its own.
 
-    Its own is made of Settings() when the application starts, and disposed of when it stops.
+    Its own is made of Settings() when the application starts, and disposed of when it stops. Then
+    the application also sets up the logs of its process.
     """
 
     @asynccontextmanager
@@ -46,6 +54,7 @@ def create_app(database: Database | None = None) -> FastAPI:
         if database is not None:
             yield
             return
+        set_up_logs()
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
         async with Database(Settings()) as own_database:
 {% endcall %}

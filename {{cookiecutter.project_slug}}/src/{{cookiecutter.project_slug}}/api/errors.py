@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from ..database import Base, Fault, fault_of
 from ..database.faults import constraint_of, is_still_referred_to, log_cause
+from ..logs import request_id
 from ..queries.pagination import InvalidCursorError
 
 MEDIA_TYPE = "application/problem+json"
@@ -42,6 +43,7 @@ class Problem(BaseModel):
     status: int
     detail: str
     errors: list[dict[str, Any]] | None = None
+    request_id: str | None = None
 
 
 def problem(
@@ -51,7 +53,13 @@ def problem(
     headers: Any = None,
     errors: list[dict[str, Any]] | None = None,
 ) -> JSONResponse:
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors)
+    body = Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        errors=errors,
+        request_id=request_id.get(),
+    )
     return JSONResponse(
         body.model_dump(exclude_none=True),
         status_code=status,

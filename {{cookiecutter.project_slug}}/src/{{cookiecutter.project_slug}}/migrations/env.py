@@ -26,6 +26,7 @@ from sqlalchemy import Connection, Engine, MetaData
 from {{ cookiecutter.project_slug }} import models
 from {{ cookiecutter.project_slug }}.database import Base
 from {{ cookiecutter.project_slug }}.database.engine import create_database_engine
+from {{ cookiecutter.project_slug }}.logs import set_up_logs
 from {{ cookiecutter.project_slug }}.migrations.advice import advice
 from {{ cookiecutter.project_slug }}.migrations.autogenerate import options
 from {{ cookiecutter.project_slug }}.migrations.locking import (
@@ -50,7 +51,7 @@ OPTIONS: dict[str, Any] = {**options(target_metadata()), "transaction_per_migrat
 
 def main() -> None:
     if context.config.cmd_opts is not None:  # a command line; a program sets up its own logging
-        logging.basicConfig(format="%(levelname)s [%(name)s] %(message)s", level=logging.INFO)
+        set_up_logs()
         logging.getLogger("alembic.runtime").setLevel(logging.WARNING)
     if context.is_offline_mode():
         write_sql()
