@@ -8,7 +8,19 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, Enum, Integer, bindparam, make_url, select, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Enum,
+    Executable,
+    Integer,
+    any_,
+    bindparam,
+    literal,
+    make_url,
+    select,
+    text,
+)
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 {% if cookiecutter.engine == "async" %}
@@ -612,12 +624,31 @@ async def test_a_parameter_without_a_value_is_a_bug(database: Database) -> None:
     assert fault_of(failure.value) is None
 
 
-async def test_too_many_parameters_are_a_bug(database: Database) -> None:
-    statement = text(f"SELECT 1 WHERE 1 IN ({', '.join(f':p{n}' for n in range(70_000))})")
-    with pytest.raises(DBAPIError) as failure:
-        async with database.read_only() as session:
-            await session.execute(statement, {f"p{n}": n for n in range(70_000)})
-    assert fault_of(failure.value) is None
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param(select(Account).where(Account.id.in_(range(70_000))), id="parameters"),
+        pytest.param(text(f"SELECT {'+'.join(['1'] * 50_000)}"), id="too complex"),
+        pytest.param(text(f"SELECT {', '.join(['1'] * 1_700)}"), id="columns"),
+    ],
+)
+async def test_a_statement_that_is_too_large_is_a_bug(
+    accounts: Database,
+    statement: Executable,
+) -> None:
+    for unit in (accounts.read_only, accounts.transaction):
+        with pytest.raises(DBAPIError) as failure:
+            async with unit() as session:
+                await session.execute(statement)
+        assert fault_of(failure.value) is None
+    assert await balance(accounts) == 100
+
+
+async def test_an_array_is_one_parameter_of_any_size(accounts: Database) -> None:
+    keys = literal(list(range(70_000)), ARRAY(BigInteger))
+    async with accounts.read_only() as session:
+        found = await session.scalars(select(Account.id).where(Account.id == any_(keys)))
+        assert found.all() == [1]
 
 
 @pytest.mark.parametrize("options", ["-c nonsense=1", "-c work_mem=little"])

@@ -4,6 +4,7 @@
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -157,4 +158,36 @@ async def test_an_upsert_inserts_and_updates(session: AsyncSession) -> None:
     assert sorted((user.name, user.age) for user in found) == [("Anna", 30), ("Ben", None)]
     assert ann.name == "Anna"
     assert await users.upsert_users(session, []) == []
+
+
+async def test_of_rows_with_one_address_the_last_is_stored(session: AsyncSession) -> None:
+    rows = [row("Ann"), row("Ben"), row("Ann") | {"name": "Anna"}]
+    found = await users.upsert_users(session, rows)
+    assert sorted(user.name for user in found) == ["Anna", "Ben"]
+
+
+async def test_more_rows_than_a_statement_has_parameters_are_stored(
+    session: AsyncSession,
+    count_queries: CountQueries,
+) -> None:
+    now = datetime.now(UTC)
+    rows = [
+        row(
+            f"U{number}",
+            # Alternately, as data are.
+            age=None if number % 2 else 30,
+            role=Role.MEMBER,
+            is_active=True,
+            created_at=now,
+            updated_at=now,
+        )
+        for number in range(9_400)
+    ]
+    assert sum(map(len, rows)) > 65_535
+    with count_queries() as queries:
+        await users.insert_users(session, rows)
+        found = await users.upsert_users(session, rows)
+    assert {user.email for user in found} == {each["email"] for each in rows}
+    assert len(queries) < 50
+    assert await users.count_active_users(session) == len(rows)
 {% endcall %}

@@ -21,6 +21,9 @@ ADULT_AGE = 18
 SELECT_USER_BY_ID = select(User.__table__).where(User.__table__.c.id == bindparam("user_id"))
 USER_PAGES = KeysetPages(User)
 
+# Otherwise a None is left out, and each change of the columns begins another statement.
+NULLS_AS_GIVEN = {"render_nulls": True}
+
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 async def get_user_row(reader: Reader, user_id: int) -> Row[Any] | None:
@@ -97,9 +100,9 @@ async def count_posts_by_user(session: AsyncSession) -> list[tuple[User, int]]:
 
 
 async def insert_users(session: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert many rows in few statements, without making objects of them."""
+    """Insert any number of rows in few statements, without making objects of them."""
     if rows:
-        await session.execute(insert(User), rows)
+        await session.execute(insert(User), rows, execution_options=NULLS_AS_GIVEN)
 
 
 async def update_users(session: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -109,16 +112,20 @@ async def update_users(session: AsyncSession, rows: Sequence[Mapping[str, Any]])
 
 
 async def upsert_users(session: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> Sequence[User]:
-    """Insert users; rename those whose e-mail address exists, and return all of them."""
-    if not rows:
+    """Insert users; rename those whose e-mail address exists, and return all of them.
+
+    Any number of rows is sent in few statements. If an address occurs twice, its last row counts.
+    """
+    last_rows = list({row["email"]: row for row in rows}.values())
+    if not last_rows:
         return []
-    new = postgresql_insert(User).values(rows)
+    new = postgresql_insert(User)
     statement = new.on_conflict_do_update(
         index_elements=[User.email],
         # The time of the row that was not inserted: now() is not allowed here by Citus.
         set_={"name": new.excluded.name, "updated_at": new.excluded.updated_at},
     ).returning(User)
-    options = {"populate_existing": True}
-    result = await session.scalars(statement, execution_options=options)
+    options = {"populate_existing": True, **NULLS_AS_GIVEN}
+    result = await session.scalars(statement, last_rows, execution_options=options)
     return result.all()
 {% endcall %}
