@@ -50,6 +50,7 @@ FILES = {
         f"{PACKAGE}/database/engine.py",
         f"{PACKAGE}/database/faults.py",
         f"{PACKAGE}/database/health.py",
+        f"{PACKAGE}/database/replica.py",
         f"{PACKAGE}/database/slow_statements.py",
         f"{PACKAGE}/database/testing.py",
         f"{PACKAGE}/database/transactions.py",

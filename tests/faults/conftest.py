@@ -111,6 +111,17 @@ def backends(server: PostgreSQL, condition: str = "true") -> list[int]:
 
 
 @pytest.fixture
+def gate(server: PostgreSQL) -> Iterator[psycopg.Connection[Any]]:
+    """An administrator's connection; there are the role "guest" and the database "gated"."""
+    with psycopg.connect(server.url().replace("/service", "/postgres"), autocommit=True) as admin:
+        admin.execute("CREATE ROLE guest LOGIN PASSWORD 'guest'")
+        admin.execute("CREATE DATABASE gated")
+        yield admin
+        admin.execute("DROP DATABASE gated WITH (FORCE)")
+        admin.execute("DROP ROLE guest")
+
+
+@pytest.fixture
 def loop() -> Iterator[Any]:
     thread = EventLoopThread()
     yield thread.loop

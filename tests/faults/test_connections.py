@@ -4,7 +4,6 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,17 +40,6 @@ def test_a_connection_that_cannot_be_had_is_unavailable(
         with pytest.raises(SQLAlchemyError) as caught:
             use()
         assert project.fault_of(caught.value) == "UNAVAILABLE"
-
-
-@pytest.fixture
-def gate(server: PostgreSQL) -> Iterator[psycopg.Connection[Any]]:
-    """An administrator's connection; there are the role "guest" and the database "gated"."""
-    with psycopg.connect(server.url().replace("/service", "/postgres"), autocommit=True) as admin:
-        admin.execute("CREATE ROLE guest LOGIN PASSWORD 'guest'")
-        admin.execute("CREATE DATABASE gated")
-        yield admin
-        admin.execute("DROP DATABASE gated WITH (FORCE)")
-        admin.execute("DROP ROLE guest")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -84,6 +85,56 @@ def test_a_frozen_replica_holds_nobody_up_for_long(
     assert stale(database) is True
 
 
+@pytest.mark.parametrize("used_before", [False, True])
+def test_one_read_at_a_time_tries_a_replica_that_is_lost(
+    project: Project, server: PostgreSQL, replica: PostgreSQL, connect: Connect, used_before: bool
+) -> None:
+    """The others, more than the pool holds, are answered by the primary without much delay."""
+    database = connect(replica_url=replica.url(), connect_timeout=2.0, pool_timeout=1.0)
+    if used_before:
+        assert stale(database) is True
+        time.sleep(0.2)
+
+    def read(_: int) -> float:
+        begun = time.monotonic()
+        assert stale(database) is False
+        return time.monotonic() - begun
+
+    with replica.frozen(replica.postmaster, *backends(replica)):
+        waits = sorted(together(30, read))
+        assert waits[-2] < 1.5 < waits[-1], waits
+        assert max(together(30, read)) < 1.0  # nobody tries for some time
+    assert not any(pool.checked_out for pool in database.pool_status().values())
+
+
+def test_a_replica_that_is_too_busy_leaves_reads_to_the_primary(
+    replica: PostgreSQL, connect: Connect
+) -> None:
+    """The pool's TimeoutError is no answer to a read that the primary can do."""
+    database = connect(replica_url=replica.url(), pool_size=1, pool_timeout=0.1)
+    with database.read_only(stale_ok=True) as session:
+        assert session.scalar(ON_REPLICA) is True
+        assert stale(database) is False
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "REVOKE CONNECT ON DATABASE gated FROM public",
+        "ALTER DATABASE gated ALLOW_CONNECTIONS false",
+    ],
+)
+def test_a_replica_that_refuses_connections_leaves_reads_to_the_primary(
+    server: PostgreSQL, gate: psycopg.Connection[Any], connect: Connect, refusal: str
+) -> None:
+    """42501 and 55000."""
+    gate.execute(refusal)
+    gated = server.url(user="guest", password="guest").replace("/service", "/gated")
+    name = text("SELECT current_database()")
+    with connect(replica_url=gated).read_only(stale_ok=True) as session:
+        assert session.scalar(name) == "service"
+
+
 def test_a_standby_is_not_written_to(
     project: Project, server: PostgreSQL, replica: PostgreSQL, connect: Connect
 ) -> None:
@@ -122,6 +173,26 @@ def test_every_engine_connects_to_the_kind_of_server_that_the_url_asks_for(
         assert session.scalar(ON_REPLICA) is in_recovery
     assert (fresh(database), stale(database)) == (in_recovery, in_recovery)
     database.ping()
+
+
+def test_connections_spread_over_several_hosts_only_if_the_url_asks_for_it(
+    server: PostgreSQL, replica: PostgreSQL, connect: Connect
+) -> None:
+    hosts = f"127.0.0.1:{replica.port},127.0.0.1:{server.port}"
+
+    def servers_of(query: str) -> set[bool]:
+        url = server.url(query=query).replace(f"127.0.0.1:{server.port}", hosts)
+        database = connect(url, pool_size=1, max_overflow=19)
+
+        def read(_: int) -> Any:
+            with database.read_only() as session:
+                session.execute(text("SELECT pg_sleep(0.2)"))
+                return session.scalar(ON_REPLICA)
+
+        return set(together(20, read))
+
+    assert servers_of("") == {True}
+    assert servers_of("?load_balance_hosts=random") == {True, False}
 
 
 @pytest.mark.parametrize("attribute", ["standby", "read-only"])

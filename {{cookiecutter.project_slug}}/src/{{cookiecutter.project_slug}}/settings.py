@@ -23,6 +23,7 @@ DRIVER = "postgresql+psycopg"
 URL_PARAMETERS: dict[str, set[str]] = {
     "application_name": set(),
     "channel_binding": {"disable", "prefer", "require"},
+    "load_balance_hosts": {"disable", "random"},
     "options": set(),
     "sslcert": set(),
     "sslcrl": set(),

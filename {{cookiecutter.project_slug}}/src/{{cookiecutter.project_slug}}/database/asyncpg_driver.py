@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import random
 import socket
 import ssl
 from asyncio.trsock import TransportSocket
@@ -54,6 +55,7 @@ def connect_arguments(
     arguments: dict[str, Any] = {
         "dsn": f"postgresql://?{urlencode(dsn)}",
         "target_session_attrs": query.get("target_session_attrs"),
+        "load_balance_hosts": query.get("load_balance_hosts"),
         "timeout": settings.database_connect_timeout,
         "socket_options": socket_options(settings),
         "command_timeout": response_timeout,
@@ -110,10 +112,13 @@ def connect(
     dbapi = dialect.loaded_dbapi
     arguments = dict(kwargs)
     options, timeout = arguments.pop("socket_options"), arguments["timeout"]
+    is_balanced = arguments.pop("load_balance_hosts") == "random"
     try:
         attempts = await_(find_addresses(arguments, options))
     except (OSError, ValueError) as error:
         raise cannot_connect(dbapi, error) from error
+    if is_balanced:
+        random.shuffle(attempts)
     if arguments["target_session_attrs"] == "prefer-standby":
         standby = {"target_session_attrs": "standby"}
         other = {"target_session_attrs": "any"}

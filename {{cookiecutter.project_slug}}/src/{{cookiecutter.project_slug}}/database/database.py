@@ -2,8 +2,6 @@
 
 {% if cookiecutter.engine == "async" %}
 import asyncio
-import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -13,7 +11,6 @@ from sqlalchemy import inspect
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 {% else %}
-import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,11 +26,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from ..settings import Settings
 from . import asyncpg_driver as driver
 from .engine import create_database_engine
-from .faults import Fault, fault_of
 from .health import PROBE_TIMEOUT, PoolStatus, ReadinessProbe, pool_status, read_revision
+from .replica import TRUST, ReplicaGate
 from .transactions import IsolationLevel, is_retryable, retry_delays
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -104,9 +99,14 @@ class Database:
         self._probe_engine = create_database_engine(url, probe_settings, read_only=True)
         self._replica_engine: AsyncEngine | None = None
         if replica_url is not None:
-            self._replica_engine = create_database_engine(replica_url, settings, read_only=True)
+            self._replica_engine = create_database_engine(
+                replica_url,
+                settings,
+                read_only=True,
+                ping_after_idle=TRUST,
+            )
             self._replica_sessions = session_factory(self._replica_engine)
-        self._replica_next_try = 0.0
+        self._replica_gate = ReplicaGate(REPLICA_PAUSE)
         self._readiness = ReadinessProbe(self._probe)
         self._owner = driver.ConnectionOwner(self.engines)
 
@@ -143,9 +143,9 @@ class Database:
         """
         self._claim_connections()
         options = {"isolation_level": "REPEATABLE READ"} if snapshot else {}
-        if stale_ok and self._replica_engine and time.monotonic() >= self._replica_next_try:
+        if stale_ok and self._replica_engine:
             async with self._replica_sessions(execution_options=options) as session:
-                if await self._reaches_replica(session):
+                if await self._replica_gate.connects(session):
                     yield session
                     refuse_pending_changes(session)
                     return
@@ -244,17 +244,6 @@ class Database:
 
         return ConnectionDatabase(connection)
 
-    async def _reaches_replica(self, session: AsyncSession) -> bool:
-        try:
-            await session.connection()
-        except DBAPIError as error:
-            if fault_of(error) is not Fault.UNAVAILABLE:
-                raise
-            logger.warning("the replica is unavailable, reading from the primary: %s", error)
-            self._replica_next_try = time.monotonic() + REPLICA_PAUSE
-            return False
-        return True
-
     async def _probe(self) -> str | None:
         self._claim_connections()
         async with self._probe_engine.connect() as connection:
@@ -263,4 +252,5 @@ class Database:
     def _claim_connections(self) -> None:
         if self._owner.claim():
             self._readiness = ReadinessProbe(self._probe)
+            self._replica_gate = ReplicaGate(REPLICA_PAUSE)
 {% endcall %}

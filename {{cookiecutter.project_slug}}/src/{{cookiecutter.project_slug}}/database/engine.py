@@ -1,5 +1,6 @@
 """Where engines are made: the pool, the timeouts, PgBouncer, the check of idle connections."""
 
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -39,12 +40,21 @@ RECOVERY_ATTRIBUTES = {"read-write": "primary", "read-only": "standby"}
 NOT_COMMITTED = {"25P03", "25P04"}
 
 
-def create_database_engine(url: URL, settings: Settings, *, read_only: bool = False) -> AsyncEngine:
+def create_database_engine(
+    url: URL,
+    settings: Settings,
+    *,
+    read_only: bool = False,
+    ping_after_idle: float = math.inf,
+) -> AsyncEngine:
     """Return an engine with the pool and the timeouts of the settings; it connects at first use.
 
     With `read_only` PostgreSQL rejects every write, and each statement is a transaction of its own
     (AUTOCOMMIT): there is no BEGIN and no ROLLBACK to send. PgBouncer drops a connection's
     parameters, so there each unit of work is a READ ONLY transaction.
+
+    A connection that was idle for `ping_after_idle` seconds, or for PING_AFTER_IDLE, is tested
+    before it is used.
     """
     parameters = session_parameters(settings)
     pgbouncer = settings.database_pgbouncer
@@ -75,7 +85,7 @@ def create_database_engine(url: URL, settings: Settings, *, read_only: bool = Fa
         **options,
     )
     driver.add_listeners(engine.sync_engine)
-    check_idle_connections(engine.sync_engine, settings.database_connect_timeout)
+    check_idle_connections(engine.sync_engine, settings.database_connect_timeout, ping_after_idle)
     drop_changed_connections(engine.sync_engine, read_only=read_only and not pgbouncer)
     if "isolation_level" in options:
         refuse_streams(engine.sync_engine)
@@ -108,10 +118,11 @@ def session_parameters(settings: Settings) -> dict[str, str]:
     }
 
 
-def check_idle_connections(engine: Engine, timeout: float) -> None:
+def check_idle_connections(engine: Engine, timeout: float, ping_after_idle: float) -> None:
     """Replace the whole pool when one of its idle connections turns out to be lost.
 
-    A connection that was unused for PING_AFTER_IDLE seconds must answer within `timeout` seconds.
+    A connection that was unused for `ping_after_idle` or PING_AFTER_IDLE seconds must answer within
+    `timeout` seconds.
     """
 
     def note_checkin(_connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
@@ -125,7 +136,7 @@ def check_idle_connections(engine: Engine, timeout: float) -> None:
         idle_since = record.info.get("idle_since")
         if idle_since is None:
             return  # just connected
-        is_old = time.monotonic() - idle_since > PING_AFTER_IDLE
+        is_old = time.monotonic() - idle_since > min(ping_after_idle, PING_AFTER_IDLE)
         if (driver.looks_closed(connection) or is_old) and not driver.responds(connection, timeout):
             raise InvalidatePoolError
 
