@@ -64,6 +64,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def can_drop_packets() -> bool:
+    if os.geteuid() or not shutil.which("iptables"):
+        return False
+    return not subprocess.run(["iptables", "-w", "-L"], capture_output=True, check=False).returncode
+
+
 class Server:
     """A program that listens on a port of 127.0.0.1, with a directory of its own."""
 
@@ -169,6 +175,19 @@ class PostgreSQL(Server):
         finally:
             for pid in frozen:
                 os.kill(pid, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def lost(self, address: str = "127.0.0.1") -> Iterator[None]:
+        """Drops every packet from and to this address of the server, as if its host was gone."""
+        rules = [
+            ("INPUT", "-p", "tcp", direction, address, port, str(self.port), "-j", "DROP")
+            for direction, port in (("-d", "--dport"), ("-s", "--sport"))
+        ]
+        with contextlib.ExitStack() as stack:
+            for rule in rules:
+                subprocess.run(["iptables", "-w", "-A", *rule], check=True, capture_output=True)
+                stack.callback(subprocess.run, ["iptables", "-w", "-D", *rule], check=True)
+            yield
 
     def enable_tls(self) -> None:
         """Serves with a certificate that only the file root.crt vouches for."""

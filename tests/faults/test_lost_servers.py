@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from .conftest import Connect, Project, Serve, administer, backends, eventually, together
 from .http_load import Answer, count, load
-from .servers import PostgreSQL
+from .servers import PostgreSQL, can_drop_packets
 
 pytestmark = pytest.mark.slow
 
@@ -208,6 +208,29 @@ def test_a_statement_on_a_frozen_server_ends(
         with unit() as session:
             session.execute(text("SELECT 1"))
     assert not [pool for pool in database.pool_status().values() if pool.checked_out]
+
+
+@pytest.mark.skipif(not can_drop_packets(), reason="needs root and iptables")
+def test_a_lost_host_is_given_up_for_the_next_one(
+    project: Project, server: PostgreSQL, connect: Connect
+) -> None:
+    """No packet comes back, not even a refusal: after tcp_user_timeout the kernel says so."""
+    hosts = f"127.0.0.1:{server.port},127.0.0.2:{server.port}"
+    url = server.url().replace(f"127.0.0.1:{server.port}", hosts)
+    database = connect(url, connect_timeout=1.0, tcp_user_timeout=1.0)
+    address = text("SELECT host(inet_server_addr())")
+    for unit in (database.transaction, database.read_only):
+        with unit() as session:
+            assert session.scalar(address) == "127.0.0.1"
+        with server.lost():
+            begun = time.monotonic()
+            with pytest.raises(SQLAlchemyError) as caught, unit() as session:
+                session.execute(text("SELECT 1"))
+            assert project.fault_of(caught.value) == "UNAVAILABLE"
+            with unit() as session:
+                assert session.scalar(address) == "127.0.0.2"
+            print(project.engine, round(time.monotonic() - begun, 1), "s")
+            assert time.monotonic() - begun < 6
 
 
 def test_an_idle_connection_to_a_frozen_server_is_given_up(

@@ -34,6 +34,9 @@ CLOSE_TIMEOUT = 2.0
 # The time of the event loop at which all of them are closed.
 close_by: ContextVar[float | None] = ContextVar("close_by", default=None)
 
+# The directories in which the packages of PostgreSQL put its socket.
+SOCKETS = ("/run/postgresql", "/var/run/postgresql", "/tmp")
+
 # Seconds for the server to end a statement that is given up.
 REFUSAL_TIMEOUT = 1.0
 
@@ -161,14 +164,17 @@ async def find_addresses(
 ) -> list[dict[str, Any]]:
     """Return the arguments that differ from one address to the next; raise the last OSError."""
     hosts, ports = kwargs.get("host"), kwargs.get("port", 5432)
-    if not isinstance(hosts, list | tuple):
+    if hosts is None:
+        hosts = default_hosts(ports)
+        ports = [ports] * len(hosts)
+    elif isinstance(hosts, str):
         hosts, ports = [hosts], [ports]
     loop = asyncio.get_running_loop()
     found: list[dict[str, Any]] = []
     failure: OSError | None = None
     for host, port in zip(hosts, ports, strict=True):
         place = {"host": host, "port": port}
-        if host is None or host.startswith("/"):
+        if host.startswith("/"):
             found.append(place)
             continue
         try:
@@ -180,6 +186,14 @@ async def find_addresses(
     if failure is not None and not found:
         raise failure
     return found
+
+
+def default_hosts(port: int) -> list[str]:
+    """Return where the server is if the URL names no host, as asyncpg looks for it."""
+    if named := os.environ.get("PGHOST"):
+        return named.split(",")
+    sockets = [name for name in SOCKETS if Path(name, f".s.PGSQL.{port}").exists()]
+    return [*sockets, "localhost"]
 
 
 async def look_up(host: str, port: int, limit: float) -> Sequence[tuple[Any, ...]]:

@@ -1,13 +1,14 @@
 """What is psycopg's own way: its arguments, a bounded wait, the check of a connection."""
 
-import math
 import os
 import selectors
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from contextvars import ContextVar
+from typing import Any, Self, cast
 
 import psycopg
-from psycopg.abc import RV, PQGen
+from psycopg.abc import RV, PQGen, PQGenConn
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
@@ -16,6 +17,9 @@ from sqlalchemy.exc import DataError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..settings import Settings
+
+# Seconds that the attempt to connect to one address may take.
+connect_timeout: ContextVar[float] = ContextVar("connect_timeout")
 
 
 def connect_arguments(
@@ -34,7 +38,7 @@ def connect_arguments(
         options.insert(0, query["options"])
     arguments: dict[str, Any] = {
         **query,
-        "connect_timeout": math.ceil(settings.database_connect_timeout),
+        "connect_timeout": settings.database_connect_timeout,
         "response_timeout": response_timeout,
         "options": " ".join(options),
         "tcp_user_timeout": round(settings.database_tcp_user_timeout * 1000),
@@ -63,7 +67,11 @@ def connect(
     """Make a bounded connection in place of psycopg's own."""
     arguments = dict(kwargs)
     response_timeout = arguments.pop("response_timeout")
-    connection = BoundedConnection.connect(*args, **arguments)
+    token = connect_timeout.set(arguments["connect_timeout"])
+    try:
+        connection = BoundedConnection.connect(*args, **arguments)
+    finally:
+        connect_timeout.reset(token)
     connection.response_timeout = response_timeout
     return cast(DBAPIConnection, connection)
 
@@ -75,6 +83,21 @@ class BoundedConnection(psycopg.Connection[Any]):
     """
 
     response_timeout: float | None = None
+
+    @classmethod
+    def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
+        """Give up one address after `connect_timeout`: psycopg waits two seconds at least."""
+        give_up_at = time.monotonic() + connect_timeout.get()
+        attempt = super()._connect_gen(conninfo)
+        try:
+            wanted = next(attempt)
+            while True:
+                ready = yield wanted  # nothing is ready after a tenth of a second
+                if not ready and time.monotonic() >= give_up_at:
+                    raise psycopg.errors.ConnectionTimeout("connection timeout expired")
+                wanted = attempt.send(ready)
+        except StopIteration as end:
+            return cast(Self, end.value)
 
     def wait(
         self,
