@@ -44,6 +44,7 @@ FILES = {
         "pyproject.toml",
         f"{PACKAGE}/__init__.py",
         f"{PACKAGE}/__main__.py",
+        f"{PACKAGE}/application_settings.py",
         f"{PACKAGE}/database/__init__.py",
         f"{PACKAGE}/database/base.py",
         f"{PACKAGE}/database/database.py",
@@ -83,6 +84,7 @@ FILES = {
         "tests/test_status.py",
     ],
     ("fastapi", True): [
+        "docs/service.md",
         f"{PACKAGE}/api/__init__.py",
         f"{PACKAGE}/api/app.py",
         f"{PACKAGE}/api/dependencies.py",

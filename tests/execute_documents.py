@@ -2,8 +2,8 @@
 
 Each document's blocks are executed in order, on the database that DATABASE_URL names:
 python in one namespace (where top-level await works, as in `python -m asyncio`), or into the file
-whose path stands in backticks on the line before; console by the shell, with the output it shows;
-sql by the server; ini, toml and yaml are parsed.
+whose path stands in backticks on the line before; diff changes lines of that file; console by the
+shell, with the output it shows; sql by the server; ini, toml and yaml are parsed.
 """
 
 import ast
@@ -48,6 +48,16 @@ def blocks(document: Path) -> list[Block]:
     return found
 
 
+def change(path: Path, diff: str) -> None:
+    """Change lines of a file, which must hold the old ones once."""
+    lines = diff.splitlines(keepends=True)
+    old = "".join(line[1:] or line for line in lines if line[0] != "+")
+    new = "".join(line[1:] or line for line in lines if line[0] != "-")
+    text = path.read_text()
+    assert text.count(old) == 1, f"{path}: {old}"
+    path.write_text(text.replace(old, new))
+
+
 class Reader:
     """Follows one document."""
 
@@ -57,7 +67,10 @@ class Reader:
         self.namespace: dict[str, Any] = {"__name__": "__main__"}
 
     def execute(self, block: Block) -> None:
-        if block.path is not None:
+        if block.language == "diff":
+            assert block.path, "no file to change"
+            change(Path(block.path), block.text)
+        elif block.path is not None:
             path = Path(block.path)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text)
@@ -78,7 +91,7 @@ class Reader:
             assert tomllib.loads(block.text)
         elif block.language == "yaml":
             assert yaml.safe_load(block.text)
-        elif block.language != "mermaid":  # which tests/test_diagrams.py reads
+        elif block.language not in {"diff", "mermaid"}:  # tests/test_diagrams.py reads the latter
             raise AssertionError(f"nobody executes {block.language!r}")
 
     def execute_python(self, block: Block) -> None:
@@ -104,7 +117,8 @@ class Reader:
                 more, _, expected = expected.partition("\n")
                 command = f"{command}\n{more}"
             # What uv would install is here.
-            command = re.sub(r"\buv run (--with \S+ )*", "", command).replace("uv sync", "true")
+            command = re.sub(r"\buv run (--with \S+ )*", "", command)
+            command = re.sub(r"\buv (sync|add \S+)", "true", command)
             done = subprocess.run(
                 command,
                 shell=True,  # as the reader's

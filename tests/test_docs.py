@@ -22,6 +22,8 @@ DOCUMENTS = ["queries", "sessions", "transactions", "connection-pooling", "testi
 # These change the schema: each is followed in a project of its own.
 MIGRATIONS = "docs/migrations.md"
 ADOPTION = "docs/adopting-a-database.md"
+# This one changes the code.
+SERVICE = "docs/service.md"
 
 
 def follow(project: BakedProject, *documents: str) -> str:
@@ -38,11 +40,9 @@ def test_every_block_of_the_documents_works(
 ) -> None:
     project = bake(**answers)
     documents = [f"docs/{name}.md" for name in DOCUMENTS]
-    assert {path.name for path in project.path.glob("docs/*.md")} == {
-        *(f"{name}.md" for name in DOCUMENTS),
-        Path(MIGRATIONS).name,
-        Path(ADOPTION).name,
-    }
+    in_other_projects = [MIGRATIONS, ADOPTION, *([SERVICE] if answers["fastapi"] == "yes" else [])]
+    there = {path.relative_to(project.path).as_posix() for path in project.path.glob("docs/*.md")}
+    assert there == {*documents, *in_other_projects}
     before = {path: text for path, text in tree(project.package).items() if path.endswith(".py")}
     done = follow(project, *documents)
     assert done.count(" blocks\n") == len(documents)
@@ -65,6 +65,18 @@ def test_every_block_about_adopting_a_database_works(
     follow(bake(engine=engine, example_models="no"), ADOPTION)
 
 
+@pytest.mark.parametrize("engine", ["async", "sync"])
+@pytest.mark.parametrize("models", ["yes", "no"], ids=lambda answer: f"models-{answer}")
+def test_every_block_about_the_service_works(
+    bake: Callable[..., BakedProject], engine: str, models: str, mypy_cache: Path
+) -> None:
+    project = bake(engine=engine, example_models=models)
+    follow(project, SERVICE)
+    project.run("ruff", "check", "--no-cache")
+    project.run("ruff", "format", "--check", "--no-cache")
+    project.run("mypy", "--strict", "--cache-dir", str(mypy_cache))
+
+
 @pytest.mark.parametrize(
     ("block", "error", "message"),
     [
@@ -74,6 +86,8 @@ def test_every_block_about_adopting_a_database_works(
         pytest.param("```console\n$ echo 1\n…2…\n```", AssertionError, "echo 1", id="output"),
         pytest.param("```console\nfalse\n```", AssertionError, "no command", id="no-command"),
         pytest.param("```sql\nSELECT 1\n```", psycopg.OperationalError, "refused", id="no-server"),
+        pytest.param("`x`\n\n```diff\n-y\n```", FileNotFoundError, "x", id="diff"),
+        pytest.param("```diff\n-y\n```", AssertionError, "no file", id="diff-of-nothing"),
         pytest.param("```ini\nx\n```", configparser.Error, "section", id="ini"),
         pytest.param("```yaml\n{\n```", yaml.YAMLError, "expected", id="yaml"),
         pytest.param("```toml\na =\n```", tomllib.TOMLDecodeError, "Invalid", id="toml"),

@@ -54,3 +54,17 @@ def test_the_five_steps_work_as_written(
     # This environment has what any project needs; a sync one does without pytest-asyncio.
     unused = ["-p", "no:asyncio"] if engine == "sync" else []
     assert "2 passed" in project.run("pytest", *unused, "-k", "product")
+
+
+@pytest.mark.parametrize("engine", ["async", "sync"])
+def test_a_required_setting_breaks_no_test_that_does_not_use_it(
+    bake: Callable[..., BakedProject], engine: str
+) -> None:
+    """Also without a value for the tests; nor do migrations need it."""
+    project = bake(engine=engine)
+    readme = (project.path / "README.md").read_text()
+    follow(project, readme.partition("### Add a setting\n")[2].partition("\n1. ")[0])
+    project.run("dev", "alembic", "upgrade", "head")
+    unused = ["-p", "no:asyncio"] if engine == "sync" else []
+    modules = ["tests/api", "tests/test_migrations.py", "tests/test_settings.py"]
+    assert " passed" in project.run("pytest", "-n", "2", *unused, *modules)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 {% if cookiecutter.fastapi %}
+from fastapi import FastAPI
 from httpx2 import AsyncClient
 {% endif %}
 from sqlalchemy import event, text
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 {% if cookiecutter.fastapi %}
 from {{ cookiecutter.project_slug }}.api.app import create_app
+from {{ cookiecutter.project_slug }}.application_settings import ApplicationSettings
 {% endif %}
 from {{ cookiecutter.project_slug }}.database import Database
 from {{ cookiecutter.project_slug }}.settings import Settings
@@ -162,9 +164,21 @@ def count_queries(database: Database) -> Callable[[], AbstractContextManager[lis
 
 
 @pytest.fixture
-async def client(rolled_back: Database) -> AsyncIterator[AsyncClient]:
-    """A client of the application, whose units of work are savepoints of the test's transaction."""
-    async with client_for(create_app(rolled_back)) as client:
+def application_settings() -> ApplicationSettings:
+    """The application's own settings: only those that are given here, and the defaults."""
+    return ApplicationSettings.model_construct()
+
+
+@pytest.fixture
+def app(rolled_back: Database, application_settings: ApplicationSettings) -> FastAPI:
+    """The application, whose units of work are savepoints of the test's transaction."""
+    return create_app(rolled_back, application_settings)
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[AsyncClient]:
+    """A client of `app`, which runs until the test ends."""
+    async with client_for(app) as client:
         yield client
 {% endif %}
 {% endcall %}

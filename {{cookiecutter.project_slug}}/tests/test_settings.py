@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
+from {{ cookiecutter.project_slug }}.application_settings import ApplicationSettings
 from {{ cookiecutter.project_slug }}.settings import DRIVER, Settings, parse_database_url
 
 PASSWORD = "p@s/s:w %#?"
@@ -147,3 +148,24 @@ def test_a_setting_can_be_a_file(tmp_path: Path) -> None:
     (tmp_path / "database_url").write_text("postgresql://ann:secret@h/db\n")
     settings = Settings(_secrets_dir=tmp_path)
     assert settings.database_url.password == "secret"
+
+
+class ExampleSettings(ApplicationSettings):
+    jwt_secret: SecretStr
+
+
+def test_the_database_needs_nothing_of_the_application(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Nor does the application need the database's settings; their files lie side by side."""
+    (tmp_path / "database_url").write_text("postgresql://h/db")
+    assert Settings(_secrets_dir=tmp_path).database_url.database == "db"
+    with pytest.raises(ValidationError, match="jwt_secret"):
+        ExampleSettings(_secrets_dir=tmp_path)
+    (tmp_path / "jwt_secret").write_text("of a file\n")
+    assert Settings(_secrets_dir=tmp_path).database_url.database == "db"
+    assert ExampleSettings(_secrets_dir=tmp_path).jwt_secret.get_secret_value() == "of a file"
+    monkeypatch.setenv("JWT_SECRET", "of the environment")
+    settings = ExampleSettings(_secrets_dir=tmp_path)
+    assert settings.jwt_secret.get_secret_value() == "of the environment"

@@ -1,4 +1,4 @@
-"""The settings, from environment variables or files. They are validated before use."""
+"""The database's settings, from environment variables or files. They are validated before use."""
 
 import re
 from typing import Annotated, Any
@@ -238,11 +238,11 @@ DatabaseURL = Annotated[URL, NoDecode, PlainValidator(parse_database_url)]
 Seconds = Annotated[float, Field(ge=0.001, le=86_400)]
 
 
-class Settings(BaseSettings):
+class EnvironmentSettings(BaseSettings):
     """The environment's variables of the same names in upper case, or files in /run/secrets.
 
-    Durations are in seconds. Raises pydantic.ValidationError, which names the setting and what is
-    allowed, and never shows a value: it may be a secret.
+    Raises pydantic.ValidationError, which names the setting and what is allowed, and never shows a
+    value: it may be a secret.
     """
 
     model_config = SettingsConfigDict(
@@ -252,6 +252,25 @@ class Settings(BaseSettings):
         secrets_dir="/run/secrets",
         secrets_dir_missing="ok",
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # The nested source is the one that accepts a missing directory: most machines have none.
+        return init_settings, env_settings, NestedSecretsSettingsSource(file_secret_settings)
+
+
+class Settings(EnvironmentSettings):
+    """The settings of the database, which are all that migrations, development and tests need.
+
+    Durations are in seconds.
+    """
 
     database_url: DatabaseURL
     """The database of the service."""
@@ -288,15 +307,3 @@ class Settings(BaseSettings):
         # For type checkers: a setting that is not given comes from the environment, and a URL may
         # be a string.
         super().__init__(**values)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # The nested source is the one that accepts a missing directory: most machines have none.
-        return init_settings, env_settings, NestedSecretsSettingsSource(file_secret_settings)

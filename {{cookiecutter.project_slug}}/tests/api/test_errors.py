@@ -13,6 +13,7 @@ from sqlalchemy.schema import CreateTable
 from {{ cookiecutter.project_slug }}.api import errors
 from {{ cookiecutter.project_slug }}.api.app import create_app
 from {{ cookiecutter.project_slug }}.api.dependencies import DatabaseDep
+from {{ cookiecutter.project_slug }}.application_settings import ApplicationSettings
 from {{ cookiecutter.project_slug }}.database import Base, Database, faults
 from {{ cookiecutter.project_slug }}.settings import Settings
 
@@ -48,11 +49,14 @@ class Desk(Model):
 
 
 @pytest.fixture
-async def faulty(fresh_url: str) -> AsyncIterator[AsyncClient]:
+async def faulty(
+    fresh_url: str,
+    application_settings: ApplicationSettings,
+) -> AsyncIterator[AsyncClient]:
     """A client of an application that commits for real, is impatient, and answers its bugs."""
     settings = Settings(database_url=fresh_url, database_statement_timeout=0.2)
     async with Database(settings) as database:
-        app = create_app(database)
+        app = create_app(database, application_settings)
 
         @app.post("/execute")
         async def execute(database: DatabaseDep, sql: str) -> None:
@@ -94,13 +98,14 @@ async def test_the_cause_of_a_503_is_logged_once_at_a_time(
 
 async def test_why_the_service_is_not_ready_is_logged(
     database_url: str,
+    application_settings: ApplicationSettings,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(faults, "_last_logged", {})
     url = make_url(database_url).update_query_dict({"options": "-c nonsense=1"})
     async with Database(Settings(database_url=url)) as database:
-        async with client_for(create_app(database)) as client:
+        async with client_for(create_app(database, application_settings)) as client:
             answer = await client.get("/readyz")
     assert answer.status_code == 503
     assert "nonsense" in caplog.text

@@ -1,13 +1,18 @@
-"""The application: its routes, its errors and its Database."""
+"""The application: its routes, its errors, and what lives as long as it does."""
 
 import gc
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+{% if cookiecutter.engine == "async" %}
+from contextlib import AsyncExitStack, asynccontextmanager
+{% else %}
+from contextlib import ExitStack, asynccontextmanager
+{% endif %}
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from ..application_settings import ApplicationSettings
 from ..database import Database
 from ..logs import set_up_logs
 from ..settings import Settings
@@ -42,28 +47,34 @@ def tune_garbage_collector() -> None:
     gc.set_threshold(50_000, 50, 50)
 
 
-def create_app(database: Database | None = None) -> FastAPI:
-    """Return the application on the given Database, or on one of its own.
+def create_app(
+    database: Database | None = None,
+    settings: ApplicationSettings | None = None,
+) -> FastAPI:
+    """Return the application on the given Database and settings, or on its own.
 
-    Its own is made of Settings() when the application starts, and disposed of when it stops. Then
-    the application also sets up the logs of its process.
+    Its own are made from the environment when the application starts. Its Database is disposed of
+    when it stops. An application with its own Database also sets up the logs of its process.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        if database is not None:
-            yield
-            return
-        set_up_logs()
+        if database is None:
+            set_up_logs()
+        # What lives as long as the application is entered here, and closed in the reverse order.
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
-        async with Database(Settings()) as own_database:
-{% endcall %}
-            app.state.database = own_database
-            tune_garbage_collector()
+        async with AsyncExitStack() as stack:
+            if settings is None:
+                app.state.settings = ApplicationSettings()
+            if database is None:
+                app.state.database = await stack.enter_async_context(Database(Settings()))
+                tune_garbage_collector()
             yield
+{% endcall %}
 
     app = Service(title="{{ cookiecutter.project_slug }}", lifespan=lifespan)
     app.state.database = database
+    app.state.settings = settings
     errors.add_handlers(app)
     app.include_router(health.router)
 {% if cookiecutter.example_models %}

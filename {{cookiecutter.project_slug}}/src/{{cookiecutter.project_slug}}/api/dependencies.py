@@ -5,6 +5,7 @@ from typing import Annotated, cast
 from fastapi import Depends
 from fastapi.requests import HTTPConnection
 
+from ..application_settings import ApplicationSettings
 from ..database import Database
 
 
@@ -13,4 +14,10 @@ async def get_database(connection: HTTPConnection) -> Database:
     return cast(Database, connection.app.state.database)
 
 
+async def get_settings(connection: HTTPConnection) -> ApplicationSettings:
+    """Return the application's own settings."""
+    return cast(ApplicationSettings, connection.app.state.settings)
+
+
 DatabaseDep = Annotated[Database, Depends(get_database)]
+SettingsDep = Annotated[ApplicationSettings, Depends(get_settings)]
