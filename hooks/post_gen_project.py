@@ -157,6 +157,7 @@ ASYNC_IN_BOTH = {
     f"{PACKAGE}/api/errors.py",
     f"{PACKAGE}/api/health.py",
     f"{PACKAGE}/api/request_ids.py",
+    "docs/service.md",
     "tests/api/test_dependencies.py",
     "tests/api/test_request_ids.py",
 }

@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from {{ cookiecutter.project_slug }}.application_settings import ApplicationSettings
-from {{ cookiecutter.project_slug }}.settings import DRIVER, Settings, parse_database_url
+from {{ cookiecutter.project_slug }}.settings import (
+    DRIVER,
+    EnvironmentSettings,
+    Settings,
+    parse_database_url,
+)
 
 PASSWORD = "p@s/s:w %#?"
 ENCODED = "p%40s%2Fs%3Aw%20%25%23%3F"
@@ -150,7 +154,7 @@ def test_a_setting_can_be_a_file(tmp_path: Path) -> None:
     assert settings.database_url.password == "secret"
 
 
-class ExampleSettings(ApplicationSettings):
+class ExampleSettings(EnvironmentSettings):
     jwt_secret: SecretStr
 
 

@@ -4,14 +4,12 @@ import logging
 import re
 
 import pytest
-from fastapi import WebSocket
+from fastapi import FastAPI, WebSocket
 from fastapi.testclient import TestClient
 {% if cookiecutter.engine == "async" %}
 from httpx2 import AsyncClient
 {% endif %}
 
-from {{ cookiecutter.project_slug }}.api.app import create_app
-from {{ cookiecutter.project_slug }}.database import Database
 from {{ cookiecutter.project_slug }}.logs import add_request_id, request_id
 
 from .clients import client_for
@@ -40,11 +38,9 @@ async def test_each_request_has_its_own_id(client: AsyncClient) -> None:
 
 
 async def test_a_bug_is_answered_and_logged_with_the_id(
-    rolled_back: Database,
+    app: FastAPI,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    app = create_app(rolled_back)
-
     @app.get("/bug")
     async def bug() -> None:
         logging.getLogger("shop").warning("about to fail")
@@ -61,10 +57,7 @@ async def test_a_bug_is_answered_and_logged_with_the_id(
 {% endcall %}
 
 
-def test_a_websocket_has_an_id(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    app = create_app()
-
+def test_a_websocket_has_an_id(app: FastAPI) -> None:
     @app.websocket("/id")
     async def tell(socket: WebSocket) -> None:
         await socket.accept()
