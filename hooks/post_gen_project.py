@@ -42,6 +42,7 @@ FILES = {
         "docs/testing.md",
         "docs/transactions.md",
         "pyproject.toml",
+        "run",
         f"{PACKAGE}/__init__.py",
         f"{PACKAGE}/__main__.py",
         f"{PACKAGE}/application_settings.py",
@@ -777,6 +778,8 @@ gc.disable()  # it would take a third of the time, for trees that live to the en
 files = list(find_files())
 made = find_made(files)
 prune(made)
+if "run" in made:
+    os.chmod("run", 0o755)  # a template that comes as a zip file has lost the mode
 check(files, made)
 if failures:
     sys.exit("\n".join([*failures, "The template has these faults. Your answers are fine."]))

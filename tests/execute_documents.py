@@ -116,7 +116,8 @@ class Reader:
             while command.endswith("\\"):
                 more, _, expected = expected.partition("\n")
                 command = f"{command}\n{more}"
-            # What uv would install is here.
+            # What uv would install is here; `run` is for uv, too.
+            command = re.sub(r"^\./run\b", "python -m dev", command)
             command = re.sub(r"\buv run (--with \S+ )*", "", command)
             command = re.sub(r"\buv (sync|add \S+)", "true", command)
             done = subprocess.run(

@@ -293,3 +293,53 @@ def test_a_failing_initdb_is_one_message(checkout: Path) -> None:
         "dev.postgres.ServerError: initdb failed:",
         "no room",
     ]
+
+
+@pytest.mark.parametrize("command", ["test", "lint", "revision", "upgrade", "psql"])
+def test_the_help_lists_the_commands(bake: Callable[..., BakedProject], command: str) -> None:
+    assert f"  ./run {command} " in bake().run("dev", "--help")
+
+
+def test_the_script_hands_over_to_uv(bake: Callable[..., BakedProject], tmp_path: Path) -> None:
+    """From any directory, with the developer's settings and the words as they are."""
+    project = bake().path
+    uv = tmp_path / "uv"
+    uv.write_text('#!/bin/sh\necho "$UV_ENV_FILE" "$PWD"\nprintf "<%s>" "$@"\n')
+    uv.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/bin:/usr/bin"}
+    for expected in ("", ".env"):
+        if expected:
+            (project / ".env").touch()
+        done = subprocess.run(
+            [project / "run", "revision", "add a b"],
+            cwd="/",
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        words = "<run><python><-m><dev><revision><add a b>"
+        assert done.stdout == f"{expected} {project}\n{words}"
+
+
+def test_the_checks_need_no_server(bake: Callable[..., BakedProject]) -> None:
+    project = bake()
+    environment = {"POSTGRES_BIN": "/nowhere"}
+    for command in (["lint"], ["test", "--version"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "dev", *command],
+            cwd=project.path,
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+
+
+def test_lint_stops_at_what_it_finds(bake: Callable[..., BakedProject]) -> None:
+    project = bake()
+    (project.path / "dev" / "seed.py").write_text("import os\n")
+    with pytest.raises(AssertionError, match="F401"):
+        project.run("dev", "lint")

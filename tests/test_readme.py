@@ -20,7 +20,7 @@ def follow(project: BakedProject, steps: str) -> None:
         path = project.path / name if name else path
         if kind == "sh":
             for command in block.splitlines():
-                project.run(*shlex.split(command.removeprefix("uv run python -m ")))
+                project.run("dev", *shlex.split(command.removeprefix("./run ")))
         elif kind == "diff":
             lines = block.splitlines(keepends=True)
             old = "".join(line[1:] for line in lines if line[0] != "+")

@@ -1,4 +1,4 @@
-"""Develop on the project's private PostgreSQL: `python -m dev --help` says how."""
+"""The commands of every day, on the project's private PostgreSQL: `./run --help` lists them."""
 
 import argparse
 import os
@@ -9,6 +9,7 @@ import socket
 {% endif %}
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -16,17 +17,17 @@ from .postgres import ServerError, development_directory, development_server, fi
 
 DESCRIPTION = """\
 {% if cookiecutter.fastapi %}
-Without COMMAND, prepares this project's private PostgreSQL and runs the service on it.
+  ./run                            the service, on this project's private PostgreSQL
 {% else %}
-Without COMMAND, prepares this project's private PostgreSQL and keeps it up until Ctrl-C.
+  ./run                            this project's private PostgreSQL, until Ctrl-C
 {% endif %}
-With it, runs COMMAND with DATABASE_URL set to that database, and nothing done to it before:
+  ./run test                       the tests, on a temporary PostgreSQL; options are pytest's
+  ./run lint                       ruff, its formatter and mypy
+  ./run revision "add nickname"    a revision, from what models and database differ by
+  ./run upgrade                    the revisions that the database lacks
+  ./run psql                       any other command, with DATABASE_URL set to that database
 
-  python -m dev alembic revision --autogenerate -m "add nickname"
-  python -m dev alembic upgrade head
-  python -m dev psql
-  python -m dev python script.py
-
+Without the script, they are `python -m dev`, `python -m dev test` and so on.
 The server starts with the first command that needs it, ends with the last, and keeps its data.
 """
 VARIABLES = """\
@@ -43,17 +44,26 @@ DATABASE_MIGRATION_URL, DATABASE_REPLICA_URL and DATABASE_PGBOUNCER, which name 
 are withheld from it.
 """
 ELSEWHERE = ("DATABASE_MIGRATION_URL", "DATABASE_REPLICA_URL", "DATABASE_PGBOUNCER")
+UPGRADE = ["alembic", "upgrade", "head"]
 PREPARATIONS = [
-    ["alembic", "upgrade", "head"],
+    UPGRADE,
 {% if cookiecutter.example_models %}
     ["python", "-m", "dev.seed"],
 {% endif %}
 ]
+CHECKS = {
+    "lint": [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]],
+    "test": [["pytest"]],
+}
+MIGRATIONS = {
+    "revision": [UPGRADE, ["alembic", "revision", "--autogenerate", "-m"]],
+    "upgrade": [UPGRADE],
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m dev",
+        prog="./run",
         description=DESCRIPTION,
         epilog=VARIABLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -63,11 +73,14 @@ def main() -> int:
 {% endif %}
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND ...")
     arguments = parser.parse_args()
+    name, *words = arguments.command or [""]
     try:
+        if name in CHECKS:
+            return run_all(CHECKS[name], dict(os.environ, PATH=search_path()), words)
         with development_server() as url:
             environment = environment_for(url)
-            if arguments.command:
-                return run(arguments.command, environment)
+            if name:
+                return run_all(MIGRATIONS.get(name, [[name]]), environment, words)
 {% if cookiecutter.fastapi %}
             return serve(environment, arguments.port)
 {% else %}
@@ -117,12 +130,11 @@ def keep_up(environment: dict[str, str]) -> int:
 
 def prepare(environment: dict[str, str]) -> int:
     """Make the database ready, and say how to reach it; the exit status."""
-    for command in PREPARATIONS:
-        if status := run(command, environment):
-            return status
+    if status := run_all(PREPARATIONS, environment):
+        return status
     print(f"Data       {development_directory()}")
     print(f"Database   DATABASE_URL='{environment['DATABASE_URL']}'")
-    print("           uv run python -m dev psql", flush=True)
+    print("           ./run psql", flush=True)
     return 0
 
 
@@ -134,15 +146,32 @@ def environment_for(url: str) -> dict[str, str]:
         if not name.startswith("PG") and name not in ELSEWHERE
     }
     directory = url.partition("host=")[2].partition("&")[0]
-    programs = [str(Path(sys.executable).parent), str(find_binaries()), *os.get_exec_path()]
     return others | {
         "DATABASE_URL": url,
         "PGHOST": directory,
         "PGPORT": "5432",
         "PGUSER": "postgres",
         "PGDATABASE": "postgres",
-        "PATH": os.pathsep.join(programs),
+        "PATH": search_path(str(find_binaries())),
     }
+
+
+def search_path(*more: str) -> str:
+    """Where commands are looked for: beside this Python first."""
+    return os.pathsep.join([str(Path(sys.executable).parent), *more, *os.get_exec_path()])
+
+
+def run_all(
+    commands: list[list[str]],
+    environment: dict[str, str],
+    words: Sequence[str] = (),
+) -> int:
+    """Run commands until one fails, the last of them with these words; the exit status."""
+    *first, last = commands
+    for command in [*first, [*last, *words]]:
+        if status := run(command, environment):
+            return status
+    return 0
 
 
 def run(command: list[str], environment: dict[str, str]) -> int:
