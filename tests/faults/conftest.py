@@ -34,6 +34,11 @@ class Project:
     def module(self, name: str) -> ModuleType:
         return importlib.import_module(f"{self.path.name}.{name}")
 
+    @property
+    def driver(self) -> ModuleType:
+        names = {"async": "asyncpg_driver", "sync": "psycopg_driver"}
+        return self.module(f"database.{names[self.engine]}")
+
     def settings(self, url: str, **settings: Any) -> Any:
         values = {f"database_{name}": value for name, value in settings.items()}
         return self.module("settings").Settings(database_url=url, **values)

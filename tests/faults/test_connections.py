@@ -3,13 +3,15 @@
 import logging
 import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from .conftest import Connect, Project, administer, backends, eventually
@@ -157,6 +159,71 @@ def test_settings_come_from_files(
     (tmp_path / "database_url").write_text(server.url() + "\n")
     settings = project.module("settings").Settings(_secrets_dir=tmp_path)
     assert ask(connect(settings.database_url))[0] == server.port
+
+
+@pytest.mark.parametrize("source", ["file", "listener"])
+def test_a_password_that_changes_is_used_from_the_next_connection_on(
+    project: Project, server: PostgreSQL, connect: Connect, tmp_path: Path, source: str
+) -> None:
+    url = server.url(user="rotated", password="").replace(":@", "@")
+    password = tmp_path / "password"
+
+    def rotate(value: str) -> None:
+        with administer(server) as connection:
+            connection.execute(f"ALTER ROLE rotated PASSWORD '{value}'")
+        password.write_text(value + "\n")
+
+    def provide(_dialect: Any, _record: Any, _args: Any, arguments: dict[str, Any]) -> None:
+        arguments["password"] = password.read_text().strip()
+
+    def use_every_engine() -> None:
+        for unit in (database.transaction, database.read_only, replica_read):
+            with unit() as session:
+                assert session.scalar(text("SELECT current_user")) == "rotated"
+        database.ping()
+
+    def replica_read() -> Any:
+        return database.read_only(stale_ok=True)
+
+    with administer(server) as connection:
+        connection.execute("DROP ROLE IF EXISTS rotated")
+        connection.execute("CREATE ROLE rotated LOGIN")
+    rotate("first")
+    settings = {"password_file": password} if source == "file" else {}
+    database = connect(url, replica_url=url, **settings)
+    if source == "listener":
+        for engine in database.engines:
+            event.listen(getattr(engine, "sync_engine", engine), "do_connect", provide)
+    use_every_engine()
+    rotate("second")
+    use_every_engine()  # on the connections that are open
+    database.dispose()
+    use_every_engine()
+    with administer(server) as connection:
+        connection.execute("ALTER ROLE rotated PASSWORD 'third'")
+    database.dispose()
+    with pytest.raises(SQLAlchemyError) as caught:
+        database.ping()
+    assert project.fault_of(caught.value) == "UNAVAILABLE"
+
+
+def test_migrations_read_the_password_file(
+    project: Project, server: PostgreSQL, tmp_path: Path
+) -> None:
+    password = tmp_path / "password"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": "src",
+        "DATABASE_URL": server.url(password="").replace(":@", "@"),
+        "DATABASE_PASSWORD_FILE": str(password),
+    }
+    statuses = []
+    for value in ("wrong", PASSWORD):
+        password.write_text(value)
+        command = [sys.executable, "-m", "alembic", "current"]
+        done = subprocess.run(command, cwd=project.path, env=environment, capture_output=True)
+        statuses.append(done.returncode == 0)
+    assert statuses == [False, True]
 
 
 def test_the_application_is_known_to_the_server(

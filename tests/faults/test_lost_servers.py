@@ -194,7 +194,7 @@ def test_a_statement_on_a_frozen_server_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """statement_timeout cannot help: who would enforce it does not run."""
-    monkeypatch.setattr(project.module("database.engine"), "RESPONSE_MARGIN", 0.5)
+    monkeypatch.setattr(project.driver, "RESPONSE_MARGIN", 0.5)
     database = connect(statement_timeout=0.5, connect_timeout=1.0)
     for unit in (database.transaction, database.read_only):
         with unit() as session:

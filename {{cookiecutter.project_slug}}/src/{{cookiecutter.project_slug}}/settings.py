@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-from pydantic import Field, PlainValidator
+from pydantic import Field, FilePath, PlainValidator
 from pydantic_settings import (
     BaseSettings,
     NestedSecretsSettingsSource,
@@ -278,6 +278,8 @@ class Settings(EnvironmentSettings):
     """For migrations, if not database_url: it bypasses PgBouncer, as the owner of the schema."""
     database_replica_url: DatabaseURL | None = None
     """A streaming replica, for read_only(stale_ok=True)."""
+    database_password_file: FilePath | None = None
+    """Holds the password for each URL that has none. It is read for every new connection."""
     database_pgbouncer: bool = False
     """Whether database_url names a PgBouncer in transaction mode."""
     database_pool_size: Annotated[int, Field(ge=1)] = {{ cookiecutter.pool_size }}

@@ -10,6 +10,7 @@ from asyncio.trsock import TransportSocket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -29,6 +30,8 @@ from ..settings import Settings
 
 logger = logging.getLogger(__name__)
 
+# Seconds beyond statement_timeout after which a server that has not answered counts as lost.
+RESPONSE_MARGIN = 5.0
 # Seconds that the end of a connection may take, or of all connections that are closed together.
 CLOSE_TIMEOUT = 2.0
 # The time of the event loop at which all of them are closed.
@@ -45,12 +48,10 @@ def connect_arguments(
     query: Mapping[str, Any],
     settings: Settings,
     parameters: Mapping[str, str],
-    response_timeout: float,
 ) -> dict[str, Any]:
     """Return the arguments of asyncpg.connect(), with libpq's names in the URL's query translated.
 
-    `parameters` are the server's parameters of the session. A server that does not answer within
-    `response_timeout` seconds counts as lost.
+    `parameters` are the server's parameters of the session.
     """
     ignore_unreadable_home()
     # asyncpg reads the TLS parameters, files included, from a DSN only.
@@ -58,10 +59,8 @@ def connect_arguments(
     arguments: dict[str, Any] = {
         "dsn": f"postgresql://?{urlencode(dsn)}",
         "target_session_attrs": query.get("target_session_attrs"),
-        "load_balance_hosts": query.get("load_balance_hosts"),
         "timeout": settings.database_connect_timeout,
-        "socket_options": socket_options(settings),
-        "command_timeout": response_timeout,
+        "command_timeout": settings.database_statement_timeout + RESPONSE_MARGIN,
         "connection_class": BoundedConnection,
         "server_settings": {"application_name": query["application_name"], **parameters},
     }
@@ -69,6 +68,8 @@ def connect_arguments(
         # asyncpg would take it for the name of a file.
         arguments["ssl"] = ssl.create_default_context()
         arguments["ssl"].set_alpn_protocols(["postgresql"])
+    if "load_balance_hosts" in query:
+        arguments["load_balance_hosts"] = query["load_balance_hosts"]  # connect() takes it out
     if "options" in query:
         arguments["server_settings"]["options"] = query["options"]
     if settings.database_pgbouncer:
@@ -93,29 +94,30 @@ def ignore_unreadable_home() -> None:
         return  # no such file, which asyncpg knows
 
 
-def add_listeners(engine: Engine) -> None:
+def add_hooks(engine: Engine, settings: Settings) -> None:
     """Make the engine connect, and report a lost connection, as it does with other drivers."""
-    event.listen(engine, "do_connect", connect)
+    # Hooks that dialects are made to implement, and whose errors the engine handles. Listeners for
+    # do_connect run before this one, and may change its arguments.
+    hooks = vars(engine.dialect)
+    hooks["connect"] = partial(connect, engine.dialect, socket_options(settings))
+    hooks["do_begin"] = begin
     event.listen(engine, "handle_error", translate_timeout)
-    # A hook that dialects are made to implement, and whose errors the engine handles.
-    vars(engine.dialect)["do_begin"] = begin
     event.listen(engine, "handle_error", end_refused_statement)
 
 
 def connect(
     dialect: Dialect,
-    _record: ConnectionPoolEntry,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    options: Sequence[tuple[int, int]],
+    *args: Any,
+    **arguments: Any,
 ) -> DBAPIConnection:
     """Try each address of each host in turn; raise OperationalError if none answers.
 
     asyncpg has one timeout for all of them together, and raises most refusals as bare exceptions.
     """
-    dbapi = dialect.loaded_dbapi
-    arguments = dict(kwargs)
-    options, timeout = arguments.pop("socket_options"), arguments["timeout"]
-    is_balanced = arguments.pop("load_balance_hosts") == "random"
+    dbapi: Any = dialect.loaded_dbapi
+    timeout = arguments["timeout"]
+    is_balanced = arguments.pop("load_balance_hosts", None) == "random"
     try:
         attempts = await_(find_addresses(arguments, options))
     except (OSError, ValueError) as error:
@@ -130,7 +132,8 @@ def connect(
     for attempt in attempts:
         try:
             changes = attempt | {"timeout": timeout / len(attempts)}
-            return dialect.connect(*args, **(arguments | changes))
+            connection: DBAPIConnection = dbapi.connect(*args, **(arguments | changes))
+            return connection
         except (OSError, ValueError, InterfaceError, PostgresError, dbapi.Error) as error:
             failure = error
     raise cannot_connect(dbapi, failure) from failure

@@ -4,19 +4,20 @@ import math
 import re
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 {% if cookiecutter.engine == "async" %}
 from sqlalchemy import URL, Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.engine.interfaces import DBAPIConnection, ExecutionContext
-from sqlalchemy.exc import DataError, DBAPIError, InvalidatePoolError, InvalidRequestError
+from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
+from sqlalchemy.exc import DataError, DBAPIError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 {% else %}
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.engine.interfaces import DBAPIConnection, ExecutionContext
-from sqlalchemy.exc import DataError, DBAPIError, InvalidatePoolError, InvalidRequestError
+from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
+from sqlalchemy.exc import DataError, DBAPIError, InvalidatePoolError
 {% endif %}
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
@@ -25,13 +26,12 @@ from ..settings import Settings
 from . import asyncpg_driver as driver
 from .faults import OutcomeUnknownError
 from .slow_statements import log_slow_statements
+from .streams import watch_streams
 
 APPLICATION_NAME = __name__.partition(".")[0]
 # Seconds unused after which a connection is tested before its next use. A test at every checkout
 # (pool_pre_ping) costs a fast read a fifth of its speed.
 PING_AFTER_IDLE = 10.0
-# Seconds beyond statement_timeout after which a server that has not answered counts as lost.
-RESPONSE_MARGIN = 5.0
 # What target_session_attrs asks for, without asking for default_transaction_read_only: the drivers
 # look at that too, and find the value that a read-only engine has sent.
 RECOVERY_ATTRIBUTES = {"read-write": "primary", "read-only": "standby"}
@@ -74,7 +74,6 @@ def create_database_engine(
             query,
             settings,
             {} if pgbouncer else parameters,
-            settings.database_statement_timeout + RESPONSE_MARGIN,
         ),
         hide_parameters=True,
         pool_size=settings.database_pool_size,
@@ -84,11 +83,12 @@ def create_database_engine(
         pool_use_lifo=True,
         **options,
     )
-    driver.add_listeners(engine.sync_engine)
+    driver.add_hooks(engine.sync_engine, settings)
+    if settings.database_password_file and not url.password:
+        read_password(engine.sync_engine, settings.database_password_file)
     check_idle_connections(engine.sync_engine, settings.database_connect_timeout, ping_after_idle)
     drop_changed_connections(engine.sync_engine, read_only=read_only and not pgbouncer)
-    if "isolation_level" in options:
-        refuse_streams(engine.sync_engine)
+    watch_streams(engine.sync_engine, settings.database_slow_query)
     event.listen(engine.sync_engine, "handle_error", hide_values)
     event.listen(engine.sync_engine, "handle_error", discard_useless_connection)
     if not read_only:
@@ -116,6 +116,27 @@ def session_parameters(settings: Settings) -> dict[str, str]:
             settings.database_idle_in_transaction_timeout,
         ),
     }
+
+
+def read_password(engine: Engine, path: Path) -> None:
+    """Read the password from the file for every new connection: it may have changed."""
+
+    def read(
+        dialect: Dialect,
+        _record: ConnectionPoolEntry,
+        _arguments: list[Any],
+        named_arguments: dict[str, Any],
+    ) -> None:
+        try:
+            named_arguments["password"] = path.read_bytes().decode().rstrip("\r\n")
+        except OSError as error:
+            message = f"cannot read {path}: {error.strerror}"
+            raise dialect.loaded_dbapi.OperationalError(message) from error
+        except UnicodeDecodeError:
+            message = f"cannot read {path}: it is not UTF-8"
+            raise dialect.loaded_dbapi.OperationalError(message) from None
+
+    event.listen(engine, "do_connect", read)
 
 
 def check_idle_connections(engine: Engine, timeout: float, ping_after_idle: float) -> None:
@@ -158,23 +179,6 @@ def drop_changed_connections(engine: Engine, *, read_only: bool) -> None:
             record.invalidate()
 
     event.listen(engine, "checkin", drop)
-
-
-def refuse_streams(engine: Engine) -> None:
-    """Raise InvalidRequestError for a server-side cursor outside a transaction.
-
-    PostgreSQL would refuse it as well, but not every driver's connection can be used after that.
-    """
-
-    def refuse(connection: Connection, *arguments: Any) -> None:
-        context: ExecutionContext = arguments[3]
-        driver_connection: Any = connection.connection.dbapi_connection
-        if context.execution_options.get("stream_results") and driver_connection.autocommit:
-            raise InvalidRequestError(
-                "A stream needs a transaction: use read_only(snapshot=True), or transaction().",
-            )
-
-    event.listen(engine, "before_cursor_execute", refuse)
 
 
 def hide_values(context: ExceptionContext) -> None:

@@ -5,6 +5,7 @@ import selectors
 import time
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Self, cast
 
 import psycopg
@@ -12,26 +13,25 @@ from psycopg.abc import RV, PQGen, PQGenConn
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DataError
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..settings import Settings
 
 # Seconds that the attempt to connect to one address may take.
 connect_timeout: ContextVar[float] = ContextVar("connect_timeout")
+# Seconds beyond statement_timeout after which a server that has not answered counts as lost.
+RESPONSE_MARGIN = 5.0
 
 
 def connect_arguments(
     query: Mapping[str, Any],
     settings: Settings,
     parameters: Mapping[str, str],
-    response_timeout: float,
 ) -> dict[str, Any]:
     """Return the arguments of connect(), those of the URL's query among them.
 
-    `parameters` are the server's parameters of the session. A server that does not answer within
-    `response_timeout` seconds counts as lost.
+    `parameters` are the server's parameters of the session.
     """
     options = [f"-c {name}={value}" for name, value in parameters.items()]
     if "options" in query:
@@ -39,7 +39,6 @@ def connect_arguments(
     arguments: dict[str, Any] = {
         **query,
         "connect_timeout": settings.database_connect_timeout,
-        "response_timeout": response_timeout,
         "options": " ".join(options),
         "tcp_user_timeout": round(settings.database_tcp_user_timeout * 1000),
         "keepalives_idle": settings.database_keepalives_idle,
@@ -52,21 +51,17 @@ def connect_arguments(
     return arguments
 
 
-def add_listeners(engine: Engine) -> None:
+def add_hooks(engine: Engine, settings: Settings) -> None:
     """Make the engine's connections bounded ones, and report what psycopg cannot encode."""
-    event.listen(engine, "do_connect", connect)
+    response_timeout = settings.database_statement_timeout + RESPONSE_MARGIN
+    # The hook that dialects are made to implement. Listeners for do_connect run before it, and may
+    # change its arguments.
+    vars(engine.dialect)["connect"] = partial(connect, response_timeout)
     event.listen(engine, "handle_error", translate_encoding_error)
 
 
-def connect(
-    _dialect: Dialect,
-    _record: ConnectionPoolEntry,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> DBAPIConnection:
+def connect(response_timeout: float, *args: Any, **arguments: Any) -> DBAPIConnection:
     """Make a bounded connection in place of psycopg's own."""
-    arguments = dict(kwargs)
-    response_timeout = arguments.pop("response_timeout")
     token = connect_timeout.set(arguments["connect_timeout"])
     try:
         connection = BoundedConnection.connect(*args, **arguments)
