@@ -493,27 +493,6 @@ async def test_a_closed_session_cannot_be_used(database: Database) -> None:
         await session.execute(text("SELECT 1"))
 
 
-async def test_an_error_shows_no_parameters(database: Database) -> None:
-    statement = text("SELECT 1 / CAST(:zero AS int), CAST(:secret AS text)")
-    with pytest.raises(DBAPIError) as failure:
-        async with database.read_only() as session:
-            await session.execute(statement, {"zero": 0, "secret": "hunter2"})
-    assert "hunter2" not in str(failure.value)
-
-
-async def test_a_failed_row_is_not_shown(accounts: Database) -> None:
-    async with accounts.transaction() as session:
-        await session.execute(text("CREATE TEMPORARY TABLE people (name text, age int NOT NULL)"))
-        with pytest.raises(DBAPIError) as failure:
-            await session.execute(
-                text("INSERT INTO people VALUES (:name, NULL)"),
-                {"name": SECRET},
-            )
-    shown = "".join(traceback.format_exception(failure.value))
-    assert "not-null constraint" in shown
-    assert SECRET not in shown
-
-
 @pytest.mark.parametrize(
     "expression",
     [

@@ -30,6 +30,8 @@ from ..settings import Settings
 
 logger = logging.getLogger(__name__)
 
+ERRORS = (PostgresError, InterfaceError)
+
 # Seconds beyond statement_timeout after which a server that has not answered counts as lost.
 RESPONSE_MARGIN = 5.0
 # Seconds that the end of a connection may take, or of all connections that are closed together.
@@ -321,19 +323,41 @@ def constraint_name(error: BaseException | None) -> str | None:
 
 
 def primary_message(error: BaseException | None) -> str:
-    """Return the first line of asyncpg's exception, which names no value of a row."""
+    """Return the first line of asyncpg's exception, without its DETAIL and HINT."""
     return str(error.args[0]) if error is not None and error.args else ""
+
+
+def source_file(error: BaseException) -> str | None:
+    """Return the file of PostgreSQL's source that the error comes from, if the server says so."""
+    name: str | None = getattr(asyncpg_error(error), "server_source_filename", None)
+    return name
+
+
+def has_position(error: BaseException) -> bool:
+    """Whether the server says where in the statement's text the error is."""
+    return getattr(asyncpg_error(error), "position", None) is not None
+
+
+def is_data_error(error: BaseException) -> bool:
+    """Whether a value is at fault, by the server's judgement or asyncpg's."""
+    sqlstate: str | None = getattr(error, "sqlstate", None)
+    return (sqlstate or "").startswith("22")
+
+
+def asyncpg_error(error: BaseException) -> BaseException:
+    """Return asyncpg's exception, which SQLAlchemy's emulation was raised from."""
+    return error.__cause__ if isinstance(error.__cause__, ERRORS) else error
 
 
 def shorten(error: BaseException, message: str) -> None:
     """Make `message` all that the exception, and what it was raised from, say."""
     error.args = (message,)
-    cause = error.__cause__
-    if isinstance(cause, PostgresError | InterfaceError):
-        cause.args = (message,)
-        cause.detail = None
+    native = asyncpg_error(error)
+    if isinstance(native, ERRORS):
+        native.args = (message,)
+        native.detail = native.hint = None
         # Why the driver cannot encode a value is told with the value.
-        cause.__cause__ = cause.__context__ = None
+        native.__cause__ = native.__context__ = None
 
 
 def is_outdated_plan(error: BaseException | None) -> bool:

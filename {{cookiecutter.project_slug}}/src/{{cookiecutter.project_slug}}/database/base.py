@@ -10,6 +10,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
+from .hidden_values import RefusedValueError
+
 
 class AwareDateTime(TypeDecorator[datetime]):
     """TIMESTAMP WITH TIME ZONE; refuses what the drivers would change or could not read back.
@@ -24,11 +26,11 @@ class AwareDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a naive datetime: give it a time zone, such as datetime.UTC")
+            raise RefusedValueError("a naive datetime: give it a time zone, such as datetime.UTC")
         try:
             value.astimezone(UTC)
         except OverflowError:
-            raise ValueError("a datetime is not within the years 1 to 9999 in UTC") from None
+            raise RefusedValueError("a datetime is not within the years 1 to 9999 in UTC") from None
         return value
 
 
@@ -42,7 +44,7 @@ class CheckedNumeric(TypeDecorator[Decimal]):
         if isinstance(value, Decimal | int):
             number = Decimal(value)
             if number.is_finite() and number and not -16_383 <= number.adjusted() < 131_072:
-                raise ValueError("a number has more digits than PostgreSQL's NUMERIC can hold")
+                raise RefusedValueError("a number has more digits than NUMERIC can hold")
         return value
 
 

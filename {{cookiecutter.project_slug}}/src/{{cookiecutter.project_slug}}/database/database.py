@@ -27,6 +27,7 @@ from ..settings import Settings
 from . import asyncpg_driver as driver
 from .engine import create_database_engine
 from .health import PROBE_TIMEOUT, PoolStatus, ReadinessProbe, pool_status, read_revision
+from .hidden_values import values_are_hidden
 from .replica import TRUST, ReplicaGate
 from .transactions import IsolationLevel, is_retryable, retry_delays
 
@@ -123,8 +124,9 @@ class Database:
         """
         self._claim_connections()
         options = {"isolation_level": isolation_level} if isolation_level else {}
-        async with self.sessions(execution_options=options) as session, session.begin():
-            yield session
+        with values_are_hidden:
+            async with self.sessions(execution_options=options) as session, session.begin():
+                yield session
 
     @asynccontextmanager
     async def read_only(
@@ -143,22 +145,24 @@ class Database:
         """
         self._claim_connections()
         options = {"isolation_level": "REPEATABLE READ"} if snapshot else {}
-        if stale_ok and self._replica_engine:
-            async with self._replica_sessions(execution_options=options) as session:
-                if await self._replica_gate.connects(session):
-                    yield session
-                    refuse_pending_changes(session)
-                    return
-        async with self._read_sessions(execution_options=options) as session:
-            yield session
-            refuse_pending_changes(session)
+        with values_are_hidden:
+            if stale_ok and self._replica_engine:
+                async with self._replica_sessions(execution_options=options) as session:
+                    if await self._replica_gate.connects(session):
+                        yield session
+                        refuse_pending_changes(session)
+                        return
+            async with self._read_sessions(execution_options=options) as session:
+                yield session
+                refuse_pending_changes(session)
 
     @asynccontextmanager
     async def read_only_connection(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection for rows: like read_only(), at two thirds of its cost."""
         self._claim_connections()
-        async with self._read_engine.connect() as connection:
-            yield connection
+        with values_are_hidden:
+            async with self._read_engine.connect() as connection:
+                yield connection
 
     async def run(
         self,

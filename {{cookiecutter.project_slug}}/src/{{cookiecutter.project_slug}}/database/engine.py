@@ -1,7 +1,6 @@
 """Where engines are made: the pool, the timeouts, PgBouncer, the check of idle connections."""
 
 import math
-import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
-from sqlalchemy.exc import DataError, DBAPIError, InvalidatePoolError
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 {% else %}
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
-from sqlalchemy.exc import DataError, DBAPIError, InvalidatePoolError
+from sqlalchemy.exc import InvalidatePoolError
 {% endif %}
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
@@ -25,6 +24,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from ..settings import Settings
 from . import asyncpg_driver as driver
 from .faults import OutcomeUnknownError
+from .hidden_values import hide_values
 from .slow_statements import log_slow_statements
 from .streams import watch_streams
 
@@ -179,26 +179,6 @@ def drop_changed_connections(engine: Engine, *, read_only: bool) -> None:
             record.invalidate()
 
     event.listen(engine, "checkin", drop)
-
-
-def hide_values(context: ExceptionContext) -> None:
-    """Leave values of rows and parameters out of the error and its traceback."""
-    error = context.original_exception
-    sqlstate: str | None = getattr(error, "sqlstate", None)
-    is_data_error = (sqlstate or "").startswith("22")
-    is_data_error |= isinstance(context.sqlalchemy_exception, DataError)
-    # In errors of class 42 the details are about the statement, not about rows.
-    if not is_data_error and (sqlstate is None or sqlstate.startswith("42")):
-        return
-    message = driver.primary_message(error)
-    if is_data_error:
-        # Such as: invalid input syntax for type integer: "secret"
-        message = re.split(r"""["'«„“:]""", message, maxsplit=1)[0].strip()
-    driver.shorten(error, message)
-    if isinstance(context.sqlalchemy_exception, DBAPIError):
-        kind = type(error)
-        text = f"({kind.__module__}.{kind.__name__}) {message}"
-        context.sqlalchemy_exception.args = (text,)
 
 
 def discard_useless_connection(context: ExceptionContext) -> None:

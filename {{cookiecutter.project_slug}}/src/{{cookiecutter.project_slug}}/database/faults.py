@@ -11,6 +11,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 from . import asyncpg_driver as driver
+from .hidden_values import public_message
 {% endcall %}
 
 logger = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ def log_cause(error: BaseException) -> None:
     The words hold no password, no SQL and no value of a row.
     """
     driver_error = error.driver_exception if isinstance(error, DBAPIError) else error
-    words = driver.primary_message(driver_error) or type(driver_error).__name__
+    words = public_message(driver_error or error) or type(driver_error).__name__
     cause = sqlstate_of(error) or words
     now = time.monotonic()
     for logged in [each for each, at in _last_logged.items() if now - at >= LOG_INTERVAL]:

@@ -18,6 +18,8 @@ from sqlalchemy.exc import DataError
 
 from ..settings import Settings
 
+ERRORS = psycopg.Error
+
 # Seconds that the attempt to connect to one address may take.
 connect_timeout: ContextVar[float] = ContextVar("connect_timeout")
 # Seconds beyond statement_timeout after which a server that has not answered counts as lost.
@@ -124,9 +126,24 @@ def constraint_name(error: BaseException | None) -> str | None:
 
 
 def primary_message(error: BaseException | None) -> str:
-    """Return the first line of psycopg's exception, which names no value of a row."""
+    """Return the first line of psycopg's exception, without its DETAIL and CONTEXT."""
     message: str | None = getattr(getattr(error, "diag", None), "message_primary", None)
     return message or str(error)
+
+
+def source_file(error: BaseException) -> str | None:
+    """Return the file of PostgreSQL's source that the error comes from, if the server says so."""
+    return error.diag.source_file if isinstance(error, psycopg.Error) else None
+
+
+def has_position(error: BaseException) -> bool:
+    """Whether the server says where in the statement's text the error is."""
+    return isinstance(error, psycopg.Error) and error.diag.statement_position is not None
+
+
+def is_data_error(error: BaseException) -> bool:
+    """Whether a value is at fault, by the server's judgement or psycopg's."""
+    return isinstance(error, psycopg.DataError)
 
 
 def shorten(error: BaseException, message: str) -> None:
