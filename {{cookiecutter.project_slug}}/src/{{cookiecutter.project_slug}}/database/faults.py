@@ -134,7 +134,9 @@ def log_cause(error: BaseException) -> None:
     The words hold no password, no SQL and no value of a row.
     """
     driver_error = error.driver_exception if isinstance(error, DBAPIError) else error
-    words = public_message(driver_error or error) or type(driver_error).__name__
+    has_parameters = isinstance(error, DBAPIError) and bool(error.params)
+    words = public_message(driver_error or error, has_parameters=has_parameters)
+    words = words or type(driver_error).__name__
     cause = sqlstate_of(error) or words
     now = time.monotonic()
     for logged in [each for each, at in _last_logged.items() if now - at >= LOG_INTERVAL]:

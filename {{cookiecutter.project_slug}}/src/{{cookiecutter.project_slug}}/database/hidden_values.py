@@ -12,6 +12,8 @@ from . import asyncpg_driver as driver
 
 # What is shown of an error whose words are not the server's, the driver's or SQLAlchemy's.
 HIDDEN = "its message is hidden, since it may hold a value"
+# Classes of SQLSTATE whose messages are about the server, its limits and its locks.
+ABOUT_THE_SERVER = {"08", "25", "28", "40", "53", "55", "57", "58"}
 # Where the server's procedural languages raise what a function says.
 FUNCTION_SOURCES = {"pl_exec.c", "plpy_elog.c", "plperl.c", "pltcl.c"}
 
@@ -27,6 +29,8 @@ def public_message(error: BaseException, *, has_parameters: bool = True) -> str:
     """
     message = driver.primary_message(error)
     sqlstate: str | None = getattr(error, "sqlstate", None)
+    if sqlstate is not None and sqlstate[:2] in ABOUT_THE_SERVER:
+        return message
     if driver.source_file(error) in FUNCTION_SOURCES:
         return f"raised by a function of the database; {HIDDEN}"
     is_about_names = sqlstate is None or sqlstate == "42501" or sqlstate.startswith("23")
