@@ -29,6 +29,7 @@ FILES = {
         ".gitignore",
         ".pre-commit-config.yaml",
         ".squawk.toml",
+        "AGENTS.md",
         "README.md",
         "alembic.ini",
         "dev/__init__.py",

@@ -42,7 +42,14 @@ def test_each_line_of_a_rendered_document_is_one_short_sentence(
 
 @pytest.mark.parametrize(
     "name",
-    ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/scaling.md", "benchmarks/results.md"],
+    [
+        "README.md",
+        "AGENTS.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "docs/scaling.md",
+        "benchmarks/results.md",
+    ],
 )
 def test_each_line_of_the_templates_own_documents_is_one_short_sentence(name: str) -> None:
     assert [*faults((TEMPLATE / name).read_text())] == []

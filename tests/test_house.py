@@ -11,6 +11,7 @@ ROOT = {
     ".gitattributes",
     ".gitignore",
     ".pre-commit-config.yaml",
+    "AGENTS.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "LICENSE",
