@@ -1,5 +1,11 @@
 """Through a PgBouncer in transaction mode, as Debian's package has it."""
 
+import configparser
+import contextlib
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -7,7 +13,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from .conftest import Connect, Project, administer, together
+from .conftest import Connect, Project, administer, eventually, together
 from .servers import PgBouncer, PostgreSQL
 
 pytestmark = pytest.mark.slow
@@ -144,6 +150,77 @@ def test_a_pooler_before_a_server_that_is_down_is_unavailable(
     try:
         with pytest.raises(SQLAlchemyError) as caught, database.transaction() as session:
             session.execute(text("SELECT 1"))
+        assert project.fault_of(caught.value) == "UNAVAILABLE"
+    finally:
+        server.start()
+
+
+@pytest.fixture(params=["transaction", "session"])
+def documented(
+    project: Project, server: PostgreSQL, request: pytest.FixtureRequest
+) -> Iterator[PgBouncer]:
+    """PgBouncer with the settings of docs/connection-pooling.md, in both modes."""
+    if PgBouncer.binary() is None:
+        pytest.skip("needs PgBouncer: apt-get install pgbouncer")
+    document = (project.path / "docs" / "connection-pooling.md").read_text()
+    [block] = re.findall(r"`pgbouncer\.ini`\n\n```ini\n(.*?)```", document, re.DOTALL)
+    ini = configparser.ConfigParser()
+    ini.read_string(block)
+    local = {"listen_addr", "listen_port", "auth_file"}
+    settings = {name: value for name, value in ini["pgbouncer"].items() if name not in local}
+    pooler = PgBouncer(server, **settings | {"pool_mode": request.param})
+    pooler.start()
+    yield pooler
+    pooler.close()
+
+
+def test_with_the_documented_settings_a_restart_of_the_server_costs_little_more_than_it_takes(
+    project: Project, server: PostgreSQL, documented: PgBouncer, connect: Connect
+) -> None:
+    database = connect(documented.url(), pgbouncer=True)
+
+    def work(_: int) -> None:
+        with database.read_only() as session:
+            assert session.scalar(text("SHOW transaction_read_only")) == "on"
+        with database.transaction() as session:
+            assert session.scalar(text("SHOW statement_timeout")) == "30s"
+            session.execute(MOVE, {"id": 1, "amount": 0})
+
+    def works() -> bool:
+        with contextlib.suppress(SQLAlchemyError):
+            work(0)
+            return True
+        return False
+
+    def start_again() -> None:
+        time.sleep(1.0)
+        server.start()
+
+    together(5, work)
+    server.stop()
+    begun = time.monotonic()
+    with ThreadPoolExecutor(1) as threads:
+        starting = threads.submit(start_again)
+        eventually(works)
+        print(documented.settings["pool_mode"], round(time.monotonic() - begun, 1), "s")
+        assert time.monotonic() - begun < 5
+        starting.result()
+    together(5, work)
+
+
+@pytest.mark.parametrize("documented", ["transaction"], indirect=True)
+def test_with_the_documented_settings_nobody_waits_long_for_a_server_that_is_down(
+    project: Project, server: PostgreSQL, documented: PgBouncer, connect: Connect
+) -> None:
+    database = connect(documented.url(), pgbouncer=True)
+    with database.read_only() as session:
+        session.execute(text("SELECT 1"))
+    server.stop()
+    try:
+        begun = time.monotonic()
+        with pytest.raises(SQLAlchemyError) as caught, database.read_only() as session:
+            session.execute(text("SELECT 1"))
+        assert time.monotonic() - begun < 10
         assert project.fault_of(caught.value) == "UNAVAILABLE"
     finally:
         server.start()
