@@ -43,6 +43,8 @@ def test_every_block_of_the_documents_works(
     in_other_projects = [MIGRATIONS, ADOPTION, *([SERVICE] if answers["fastapi"] == "yes" else [])]
     there = {path.relative_to(project.path).as_posix() for path in project.path.glob("docs/*.md")}
     assert there == {*documents, *in_other_projects}
+    readme = (project.path / "README.md").read_text()
+    assert [path for path in there if f"]({path}) |" not in readme] == []  # says what each answers
     before = {path: text for path, text in tree(project.package).items() if path.endswith(".py")}
     done = follow(project, *documents)
     assert done.count(" blocks\n") == len(documents)
