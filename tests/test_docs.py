@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 FOLLOW = str(Path(__file__).with_name("execute_documents.py"))
 # In the order of reading: the first defines the models, where a project starts without them.
-DOCUMENTS = ["queries", "sessions", "transactions", "connection-pooling", "testing"]
+DOCUMENTS = ["queries", "sessions", "transactions", "jobs", "connection-pooling", "testing"]
 # These change the schema: each is followed in a project of its own.
 MIGRATIONS = "docs/migrations.md"
 ADOPTION = "docs/adopting-a-database.md"

@@ -13,7 +13,7 @@ from projects import PROJECT, BakedProject, copy_template, create_repository, tr
 pytestmark = pytest.mark.slow
 
 SLUG = "acme"
-MIGRATION = "migrations/versions/2026-11-22_120000_create_users_and_posts.py"
+MIGRATION = "migrations/versions/2026-11-22_120000_create_users_posts_and_jobs.py"
 
 # Each answer that may change its mind, there and back.
 CHANGES: list[dict[str, Any]] = [

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 from httpx2 import AsyncClient
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from {{ cookiecutter.project_slug }}.models import Job
 
 from ..factories import make_post, make_user
 
@@ -84,6 +86,16 @@ async def test_a_change_changes_what_it_names(client: AsyncClient) -> None:
     changed = await client.patch(f"/users/{user['id']}", json={"age": None, "name": "Anna"})
     assert changed.status_code == 200
     assert changed.json() == user | {"age": None, "name": "Anna"}
+
+
+async def test_a_new_address_is_to_be_confirmed(client: AsyncClient, session: AsyncSession) -> None:
+    user = await make_user(session)
+    await client.patch(f"/users/{user.id}", json={"age": 31})
+    assert await session.scalar(select(func.count(Job.id))) == 0
+    await client.patch(f"/users/{user.id}", json={"email": "new@example.com"})
+    job = await session.scalar(select(Job))
+    assert job is not None
+    assert (job.task, job.payload) == ("confirm_email", {"user_id": user.id})
 
 
 async def test_a_required_field_cannot_be_emptied(client: AsyncClient) -> None:

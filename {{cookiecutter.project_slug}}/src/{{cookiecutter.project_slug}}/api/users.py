@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from ..models import Post, User
+from ..models import Job, Post, User
 from ..queries import posts, users
 from .dependencies import DatabaseDep
 from .errors import problems
@@ -64,8 +64,11 @@ async def change_user(user_id: Key, change: UserChange, database: DatabaseDep) -
         user = await users.get_user(session, user_id)
         if user is None:
             raise no_user(user_id)
-        for name, value in change.model_dump().items():
+        changes = change.model_dump()
+        for name, value in changes.items():
             setattr(user, name, value)
+        if "email" in changes:
+            session.add(Job(task="confirm_email", payload={"user_id": user_id}))
         await session.flush()
         return UserOut.model_validate(user)
 
