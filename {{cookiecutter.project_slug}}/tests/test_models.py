@@ -67,6 +67,18 @@ async def test_a_stale_version_is_refused(committed: Database) -> None:
     assert fault_of(failure.value) is Fault.STALE
 
 
+async def test_code_that_does_not_know_a_role_reads_all_others(session: AsyncSession) -> None:
+    member = await make_user(session)
+    newer = await make_user(session, role=Role.MODERATOR)
+    # As if newer code had added the value and written it.
+    await session.execute(text("ALTER TYPE user_role RENAME VALUE 'moderator' TO 'owner'"))
+    session.expunge_all()
+    with pytest.raises(LookupError, match="owner"):
+        await session.get_one(User, newer.id)
+    user = await session.get_one(User, member.id)
+    assert user.role is Role.MEMBER
+
+
 @pytest.mark.parametrize(
     ("values", "constraint", "fault"),
     [

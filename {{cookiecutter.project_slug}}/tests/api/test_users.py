@@ -8,7 +8,7 @@ from httpx2 import AsyncClient
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from {{ cookiecutter.project_slug }}.models import Job
+from {{ cookiecutter.project_slug }}.models import Job, Role
 
 from ..factories import make_post, make_user
 
@@ -52,6 +52,20 @@ async def test_the_constraint_of_a_shard_means_the_same(
         409,
         "A user with this e-mail address exists.",
     )
+
+
+async def test_a_role_of_newer_code_costs_the_answers_that_read_it(
+    client: AsyncClient,
+    session: AsyncSession,
+) -> None:
+    newer = await make_user(session, role=Role.MODERATOR)
+    other = await make_user(session)
+    await session.execute(text("ALTER TYPE user_role RENAME VALUE 'moderator' TO 'owner'"))
+    for path in ("/users", f"/users/{newer.id}"):
+        with pytest.raises(LookupError, match="owner"):  # which a server answers by 500
+            await client.get(path)
+    answer = await client.get(f"/users/{other.id}")
+    assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])

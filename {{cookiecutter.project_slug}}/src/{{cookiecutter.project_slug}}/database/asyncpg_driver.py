@@ -378,10 +378,10 @@ def is_in_transaction(connection: Any) -> bool:
     return in_transaction
 
 
-def reported_parameter(connection: Any, name: str) -> str | None:
-    """Return a parameter of the session that the server reports whenever it changes."""
-    value: str | None = getattr(connection.driver_connection.get_settings(), name, None)
-    return value
+def is_writable(connection: Any) -> bool:
+    """Whether default_transaction_read_only is off; the server reports whenever it changes."""
+    parameters = connection.driver_connection.get_settings()
+    return getattr(parameters, "default_transaction_read_only", None) == "off"
 
 
 def looks_closed(connection: Any) -> bool:

@@ -172,10 +172,9 @@ def drop_changed_connections(engine: Engine, *, read_only: bool) -> None:
     """
 
     def drop(connection: Any, record: ConnectionPoolEntry) -> None:
-        if connection is None or driver.looks_closed(connection):
+        if connection is None or driver.is_closed(connection):
             return
-        writable = driver.reported_parameter(connection, "default_transaction_read_only") == "off"
-        if driver.is_in_transaction(connection) or (read_only and writable):
+        if driver.is_in_transaction(connection) or (read_only and driver.is_writable(connection)):
             record.invalidate()
 
     event.listen(engine, "checkin", drop)

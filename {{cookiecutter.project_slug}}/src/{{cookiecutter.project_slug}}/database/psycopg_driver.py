@@ -1,7 +1,8 @@
 """What is psycopg's own way: its arguments, a bounded wait, the check of a connection."""
 
 import os
-import selectors
+import select
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
@@ -170,19 +171,21 @@ def looks_closed(connection: BoundedConnection) -> bool:
     """Whether the server has sent something to an idle connection, such as that it shuts down."""
     if connection.closed:
         return True
-    with selectors.DefaultSelector() as selector:
-        selector.register(connection.fileno(), selectors.EVENT_READ)
-        return bool(selector.select(timeout=0))
+    if sys.platform == "win32":  # which has no poll()
+        return bool(select.select([connection], [], [], 0)[0])
+    poll = select.poll()  # epoll, which selectors would take, makes a descriptor each time
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def is_in_transaction(connection: BoundedConnection) -> bool:
     """Whether the server said so with its last answer."""
-    return connection.info.transaction_status != TransactionStatus.IDLE
+    return connection.pgconn.transaction_status != TransactionStatus.IDLE
 
 
-def reported_parameter(connection: BoundedConnection, name: str) -> str | None:
-    """Return a parameter of the session that the server reports whenever it changes."""
-    return connection.info.parameter_status(name)
+def is_writable(connection: BoundedConnection) -> bool:
+    """Whether default_transaction_read_only is off; the server reports whenever it changes."""
+    return connection.pgconn.parameter_status(b"default_transaction_read_only") == b"off"
 
 
 def responds(connection: BoundedConnection, timeout: float) -> bool:
