@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from {{ cookiecutter.project_slug }}.database import Database
 from {{ cookiecutter.project_slug }}.models import Role
 from {{ cookiecutter.project_slug }}.queries import posts, users
 from {{ cookiecutter.project_slug }}.queries.pagination import InvalidCursorError
@@ -23,14 +24,17 @@ def row(name: str, **values: Any) -> dict[str, Any]:
     return {"name": name, "email": f"{name.lower()}@example.com", **values}
 
 
-async def test_a_user_is_found_by_id_and_by_email(session: AsyncSession) -> None:
+async def test_a_user_is_found_by_id_and_by_email(
+    session: AsyncSession,
+    rolled_back: Database,
+) -> None:
     user = await make_user(session)
-    row = await users.get_user_row(session, user.id)
+    row = await users.get_user_row(rolled_back, user.id)
     assert row is not None
-    assert (row.id, row.email, row.role) == (user.id, user.email, user.role)
+    assert (row["id"], row["email"], row["role"]) == (user.id, user.email, user.role)
     assert await users.get_user(session, user.id) is user
     assert await users.get_user_by_email(session, user.email) is user
-    assert await users.get_user_row(session, user.id + 1) is None
+    assert await users.get_user_row(rolled_back, user.id + 1) is None
     assert await users.get_user(session, user.id + 1) is None
     assert await users.get_user_by_email(session, "nobody@example.com") is None
 
@@ -55,13 +59,13 @@ async def test_the_newest_come_first(session: AsyncSession) -> None:
     assert await users.list_newest_users(session, limit=2) == [made[2], made[1]]
 
 
-async def test_pages_are_the_list(session: AsyncSession) -> None:
+async def test_pages_are_the_list(session: AsyncSession, rolled_back: Database) -> None:
     # All of them have the same created_at, the start of the transaction: the id decides.
     made = [await make_user(session) for _ in range(5)]
     found: list[int] = []
     after: str | None = None
     while True:
-        page = await users.list_users(session, after=after, limit=2)
+        page = await users.list_users(rolled_back, after=after, limit=2)
         found += [row["id"] for row in page.items]
         after = page.next
         if after is None:
@@ -84,19 +88,19 @@ async def test_pages_are_the_list(session: AsyncSession) -> None:
         "[" * 10_000,
     ],
 )
-async def test_a_forged_cursor_is_refused(session: AsyncSession, forged: str) -> None:
+async def test_a_forged_cursor_is_refused(rolled_back: Database, forged: str) -> None:
     for cursor in (forged, urlsafe_b64encode(forged.encode()).decode()):
         with pytest.raises(InvalidCursorError):
-            await users.list_users(session, after=cursor, limit=2)
+            await users.list_users(rolled_back, after=cursor, limit=2)
 
 
-async def test_posts_of_a_user_are_listed(session: AsyncSession) -> None:
+async def test_posts_of_a_user_are_listed(session: AsyncSession, rolled_back: Database) -> None:
     author = await make_user(session)
     mine = [await make_post(session, author_id=author.id) for _ in range(3)]
     await make_post(session)
-    page = await posts.list_posts_of(session, author.id, after=None, limit=2)
+    page = await posts.list_posts_of(rolled_back, author.id, after=None, limit=2)
     assert [row["id"] for row in page.items] == [mine[2].id, mine[1].id]
-    rest = await posts.list_posts_of(session, author.id, after=page.next, limit=2)
+    rest = await posts.list_posts_of(rolled_back, author.id, after=page.next, limit=2)
     assert ([row["id"] for row in rest.items], rest.next) == ([mine[0].id], None)
 
 

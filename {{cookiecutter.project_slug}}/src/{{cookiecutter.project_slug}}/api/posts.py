@@ -13,11 +13,10 @@ router = APIRouter(prefix="/posts", tags=["posts"], responses=problems(422, 503,
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 @router.get("/{post_id}", responses=problems(404))
 async def read_post(post_id: Key, database: DatabaseDep) -> PostOut:
-    async with database.read_only_connection() as connection:
-        post = await posts.get_post_row(connection, post_id)
-        if post is None:
-            raise no_post(post_id)
-        return PostOut.model_validate(post)
+    post = await posts.get_post_row(database, post_id)
+    if post is None:
+        raise no_post(post_id)
+    return PostOut.model_validate(post)
 
 
 @router.patch("/{post_id}", responses=problems(400, 404, 409))

@@ -44,18 +44,16 @@ async def list_users(
     after: After = None,
     limit: Limit = 20,
 ) -> PageOut[UserOut]:
-    async with database.read_only_connection() as connection:
-        page = await users.list_users(connection, after=after, limit=limit)
-        return PageOut[UserOut].model_validate(page)
+    page = await users.list_users(database, after=after, limit=limit)
+    return PageOut[UserOut].model_validate(page)
 
 
 @router.get("/{user_id}", responses=problems(404))
 async def read_user(user_id: Key, database: DatabaseDep) -> UserOut:
-    async with database.read_only_connection() as connection:
-        user = await users.get_user_row(connection, user_id)
-        if user is None:
-            raise no_user(user_id)
-        return UserOut.model_validate(user)
+    user = await users.get_user_row(database, user_id)
+    if user is None:
+        raise no_user(user_id)
+    return UserOut.model_validate(user)
 
 
 @router.patch("/{user_id}", responses=problems(400, 404, 409))
@@ -108,11 +106,10 @@ async def list_posts(
     after: After = None,
     limit: Limit = 20,
 ) -> PageOut[PostOut]:
-    async with database.read_only_connection() as connection:
-        page = await posts.list_posts_of(connection, user_id, after=after, limit=limit)
-        if not page.items and await users.get_user_row(connection, user_id) is None:
-            raise no_user(user_id)
-        return PageOut[PostOut].model_validate(page)
+    page = await posts.list_posts_of(database, user_id, after=after, limit=limit)
+    if not page.items and await users.get_user_row(database, user_id) is None:
+        raise no_user(user_id)
+    return PageOut[PostOut].model_validate(page)
 {% endcall %}
 
 

@@ -316,6 +316,11 @@ def end_refused_statement(context: ExceptionContext) -> None:
         responds(context.connection.connection.dbapi_connection, REFUSAL_TIMEOUT)
 
 
+def arrange(values: dict[str, Any], compiled: Any) -> list[Any]:
+    """Return the parameters of a compiled statement as asyncpg takes them, by position."""
+    return [values[name] for name in compiled.positiontup]
+
+
 def constraint_name(error: BaseException | None) -> str | None:
     """Return the constraint that asyncpg's exception names, if it names one."""
     name: str | None = getattr(error, "constraint_name", None)

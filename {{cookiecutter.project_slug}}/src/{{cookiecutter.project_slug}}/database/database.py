@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import inspect
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.util import greenlet_spawn
 {% else %}
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ from .engine import create_database_engine
 from .health import PROBE_TIMEOUT, PoolStatus, ReadinessProbe, pool_status, read_revision
 from .hidden_values import values_are_hidden
 from .replica import TRUST, ReplicaGate
+from .rows import Rows
 from .transactions import IsolationLevel, is_retryable, retry_delays
 
 T = TypeVar("T")
@@ -163,6 +165,25 @@ class Database:
         with values_are_hidden:
             async with self._read_engine.connect() as connection:
                 yield connection
+
+    async def rows(
+        self,
+        statement: Rows,
+        /,
+        *,
+        stale_ok: bool = False,
+        **values: Any,
+    ) -> list[dict[str, Any]]:
+        """Return the rows of one statement: like read_only_connection(), at half of its cost.
+
+        `values` are those of the statement's parameters. Each row is a dictionary by column name.
+        """
+        self._claim_connections()
+        if stale_ok and self._replica_engine:
+            async with self.read_only(stale_ok=True) as session:
+                connection = await session.connection()
+                return await connection.run_sync(statement.read_on, values)
+        return await greenlet_spawn(statement.read, self._read_engine.sync_engine, values)
 
     async def run(
         self,

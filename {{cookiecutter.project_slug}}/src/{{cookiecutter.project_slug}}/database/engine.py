@@ -66,6 +66,7 @@ def create_database_engine(
     if read_only and not pgbouncer:
         parameters["default_transaction_read_only"] = "on"
         options["isolation_level"] = "AUTOCOMMIT"
+        options["skip_autocommit_rollback"] = True
     elif read_only:
         parameters["transaction_read_only"] = "on"
     engine = create_async_engine(

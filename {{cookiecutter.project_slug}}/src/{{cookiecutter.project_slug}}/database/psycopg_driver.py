@@ -120,6 +120,11 @@ def translate_encoding_error(context: ExceptionContext) -> DataError | None:
     return DataError(context.statement, None, error, hide_parameters=True)
 
 
+def arrange(values: dict[str, Any], _compiled: Any) -> dict[str, Any]:
+    """Return the parameters of a compiled statement as psycopg takes them, by name."""
+    return values
+
+
 def constraint_name(error: BaseException | None) -> str | None:
     """Return the constraint that psycopg's exception names, if it names one."""
     name: str | None = getattr(getattr(error, "diag", None), "constraint_name", None)

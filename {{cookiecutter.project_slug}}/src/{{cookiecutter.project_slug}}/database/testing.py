@@ -3,12 +3,14 @@
 {% if cookiecutter.engine == "async" %}
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 {% else %}
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.orm import Session
@@ -18,6 +20,7 @@ from sqlalchemy.orm import Session
 from ..settings import Settings
 from .database import Database, refuse_pending_changes, session_factory
 from .health import PoolStatus, ReadinessProbe, read_revision
+from .rows import Rows
 from .transactions import IsolationLevel
 
 
@@ -62,6 +65,17 @@ class ConnectionDatabase(Database):
             finally:
                 self._connection.info["is_read_only"] = False
             await savepoint.rollback()
+
+    async def rows(
+        self,
+        statement: Rows,
+        /,
+        *,
+        stale_ok: bool = False,
+        **values: Any,
+    ) -> list[dict[str, Any]]:
+        async with self.read_only_connection() as connection:
+            return await connection.run_sync(statement.read_on, values)
 
     @property
     def readiness(self) -> ReadinessProbe:

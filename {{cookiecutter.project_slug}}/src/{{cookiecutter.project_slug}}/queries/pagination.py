@@ -7,20 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-{% if cookiecutter.engine == "async" %}
 from sqlalchemy import ColumnElement, Integer, bindparam, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-{% else %}
-from sqlalchemy import ColumnElement, Connection, Integer, bindparam, select, tuple_
-from sqlalchemy.orm import Session
-{% endif %}
 
+from ..database import Database, Rows
 from ..database.base import Entity
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
-# Rows can be read on the connection of read_only_connection() or in a session.
-Reader = AsyncConnection | AsyncSession
-
 
 class InvalidCursorError(ValueError):
     """The cursor did not come from a page of this list."""
@@ -49,12 +41,13 @@ class KeysetPages:
             bindparam("after_created_at", type_=created_at.type),
             bindparam("after_id", type_=key.type),
         )
-        self._first = newest_first.limit(bindparam("limit", type_=Integer))
-        self._following = self._first.where(tuple_(created_at, key) < position)
+        first = newest_first.limit(bindparam("limit", type_=Integer))
+        self._first = Rows(first)
+        self._following = Rows(first.where(tuple_(created_at, key) < position))
 
     async def fetch(
         self,
-        reader: Reader,
+        database: Database,
         parameters: Mapping[str, Any] | None = None,
         *,
         after: str | None,
@@ -69,10 +62,7 @@ class KeysetPages:
         if after is not None:
             statement = self._following
             values["after_created_at"], values["after_id"] = decode_cursor(after)
-        result = await reader.execute(statement, values)
-        columns = result.keys()
-        # Dictionaries, because looking up each value of a Row by name takes three times as long.
-        found = [dict(zip(columns, row, strict=True)) for row in result]
+        found = await database.rows(statement, **values)
         items = found[:limit]
         return Page(items, encode_cursor(items[-1]) if len(found) > limit else None)
 {% endcall %}

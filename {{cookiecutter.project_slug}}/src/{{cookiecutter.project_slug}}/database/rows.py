@@ -1,0 +1,135 @@
+"""Rows of a statement that is compiled once, and then executed by the driver.
+
+SQLAlchemy spends most of a short read around the driver: an execution context, a result, and in
+an async project a greenlet for each step. Rows need none of these. They keep SQLAlchemy's pool, the
+types of parameters and columns, the errors, and the log of slow statements.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Connection, CursorResult, Dialect, Engine, Executable
+from sqlalchemy.exc import InvalidRequestError
+
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
+from . import asyncpg_driver as driver
+{% endcall %}
+
+
+class Rows:
+    """A statement for Database.rows(): create it once, at module level.
+
+    Its rows are dictionaries, because looking up each value of a Row by name takes three times as
+    long. Two columns of one name raise InvalidRequestError.
+    """
+
+    def __init__(self, statement: Executable) -> None:
+        self.statement = statement
+        # What the first execution on an engine has shown.
+        self._plans: WeakKeyDictionary[Dialect, Plan] = WeakKeyDictionary()
+
+    def read(self, engine: Engine, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the rows that a connection of the engine reads."""
+        with engine.connect() as connection:
+            return self.read_on(connection, values)
+
+    def read_on(self, connection: Connection, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the rows that this connection reads, in its transaction if it is in one."""
+        plan = self._plans.get(connection.dialect)
+        if plan is None or is_watched(connection.engine) or begins_at_execute(connection):
+            result = connection.execute(self.statement, values)
+            names = unique_names(result)
+            if is_reusable(result):
+                self._plans[connection.dialect] = Plan(result)
+            return [dict(zip(names, row, strict=True)) for row in result]
+        return plan.read_on(connection, values)
+
+
+class Plan:
+    """How SQLAlchemy has executed a statement: its SQL, and the types of what goes in and out."""
+
+    def __init__(self, result: CursorResult[Any]) -> None:
+        # SQLAlchemy has no public names for the processors of values.
+        context: Any = result.context
+        metadata: Any = result._metadata
+        self._compiled = context.compiled
+        self._literals = context.extracted_parameters
+        self._bind_processors = context.compiled._bind_processors
+        self._names = tuple(result.keys())
+        self._result_processors = [
+            (name, process)
+            for name, process in zip(self._names, metadata._processors, strict=True)
+            if process
+        ]
+
+    def read_on(self, connection: Connection, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        sql: str = self._compiled.string
+        parameters: Any = values
+        cursor = None
+        try:
+            parameters = self._parameters(values)
+            cursor = connection.connection.cursor()
+            execute(connection.dialect, cursor, sql, parameters)
+            found = cursor.fetchall()
+            cursor.close()
+        except BaseException as error:
+            # As SQLAlchemy itself does: the events, the exception's class, the lost connection.
+            connection._handle_dbapi_exception(error, sql, parameters, cursor, None)
+        rows = [dict(zip(self._names, row, strict=True)) for row in found]
+        for name, process in self._result_processors:
+            for row in rows:
+                row[name] = process(row[name])
+        return rows
+
+    def _parameters(self, values: Mapping[str, Any]) -> Any:
+        bound = self._compiled.construct_params(values, self._literals, escape_names=False)
+        for name, process in self._bind_processors.items():
+            bound[name] = process(bound[name])
+        return driver.arrange(bound, self._compiled)
+
+
+def unique_names(result: CursorResult[Any]) -> Sequence[str]:
+    """Return the names of the columns; raise InvalidRequestError if two are the same."""
+    names = list(result.keys())
+    if len(set(names)) < len(names):
+        raise InvalidRequestError(
+            f"Columns have the same name: {', '.join(names)}. Give each a label of its own.",
+        )
+    return names
+
+
+def is_reusable(result: CursorResult[Any]) -> bool:
+    """Whether all executions have the same SQL and the same columns.
+
+    An IN grows with its list. What columns a text() or an asterisk has, only the server knows.
+    """
+    compiled: Any = result.context.compiled
+    is_expanded = compiled.post_compile_params or compiled.literal_execute_params
+    return bool(compiled._ordered_columns and compiled._result_columns and not is_expanded)
+
+
+def is_watched(engine: Engine) -> bool:
+    """Whether something waits for SQLAlchemy's execution, such as tracing or the log of SQL."""
+    events: Any = engine.dispatch
+    return bool(
+        events.before_cursor_execute
+        or events.after_cursor_execute
+        or events.before_execute
+        or events.after_execute
+        or engine.logger.isEnabledFor(logging.INFO),
+    )
+
+
+def begins_at_execute(connection: Connection) -> bool:
+    """Whether SQLAlchemy begins a transaction when it executes, as behind PgBouncer."""
+    dbapi_connection: Any = connection.connection.dbapi_connection
+    return not (dbapi_connection.autocommit or connection.in_transaction())
+
+
+def execute(dialect: Dialect, cursor: Any, sql: str, parameters: Any) -> None:
+    """Execute as SQLAlchemy does, which lets the log of slow statements do it."""
+    events: Any = dialect.dispatch
+    if not any(listener(cursor, sql, parameters, None) for listener in events.do_execute):
+        dialect.do_execute(cursor, sql, parameters, None)

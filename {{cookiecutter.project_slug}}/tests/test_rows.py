@@ -1,0 +1,344 @@
+"""Rows are what SQLAlchemy would give, and fail as it would."""
+
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
+import ipaddress
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import bindparam, event, func, literal, select, text
+from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from {{ cookiecutter.project_slug }}.database import Database, Fault, Rows, engine, fault_of
+from {{ cookiecutter.project_slug }}.database.base import AwareDateTime, CheckedNumeric
+from {{ cookiecutter.project_slug }}.database.faults import sqlstate_of
+from {{ cookiecutter.project_slug }}.settings import Settings
+
+NOWHERE = "postgresql://postgres:secret@127.0.0.1:1/postgres"
+NUMBER = sa.table("moods", sa.column("number", sa.Integer)).c.number
+OWN_PID = func.pg_backend_pid()
+NOON = datetime(2026, 11, 22, 12, 30, 15, 123456)
+INDIA = timezone(timedelta(hours=5, minutes=30))
+ID = UUID("0192f0c1-2345-7abc-8def-0123456789ab")
+JSON = {"a": [1, 2.5, None, "é"], "b": {}}
+
+
+class Mood(Enum):
+    GLAD = "glad"
+    SAD = "sad"
+
+
+class Lowered(sa.types.TypeDecorator[str]):
+    """Changes values on their way in and out."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        return value and value.lower()
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        return value and f"<{value}>"
+
+
+MOOD = sa.Enum(Mood, name="mood")
+TYPES: list[tuple[Any, list[Any]]] = [
+    (sa.Boolean(), [True, False]),
+    (sa.SmallInteger(), [-1]),
+    (sa.Integer(), [2**31 - 1]),
+    (sa.BigInteger(), [-(2**63)]),
+    (sa.Numeric(12, 4), [Decimal("1234.5"), Decimal(0)]),
+    (sa.Numeric(12, 4, asdecimal=False), [1234.5]),
+    (CheckedNumeric(), [Decimal("1e30"), Decimal("-0.10")]),
+    (sa.Float(), [0.1]),
+    (sa.Float(asdecimal=True), [Decimal("0.5")]),
+    (sa.Double(), [-1e300]),
+    (sa.String(10), ["é'\\%s"]),
+    (sa.CHAR(3), ["a"]),
+    (sa.Unicode(), ["ß"]),
+    (Lowered(), ["ABC"]),
+    (sa.LargeBinary(), [b"\0\xff"]),
+    (sa.PickleType(), [{"a": 1}]),
+    (sa.Date(), [NOON.date(), date.min, date.max]),
+    (sa.Time(), [NOON.time()]),
+    (sa.Time(timezone=True), [time(12, tzinfo=INDIA)]),
+    (sa.DateTime(), [NOON]),
+    (sa.DateTime(timezone=True), [NOON.replace(tzinfo=INDIA)]),
+    (AwareDateTime(), [NOON.replace(tzinfo=INDIA), NOON.replace(tzinfo=UTC)]),
+    (sa.Interval(), [timedelta(days=-1, microseconds=1)]),
+    (pg.INTERVAL(), [timedelta(hours=36)]),
+    (sa.Uuid(), [ID]),
+    (sa.Uuid(as_uuid=False), [str(ID)]),
+    (sa.JSON(), [JSON, [], "text", 1.5, sa.JSON.NULL]),
+    (pg.JSONB(), [JSON, {}, [None], True, sa.JSON.NULL]),
+    (pg.JSONB(none_as_null=True), [JSON]),
+    (sa.Enum("glad", "sad", native_enum=False, length=9), ["sad"]),
+    (sa.Enum(Mood, native_enum=False), [Mood.GLAD]),
+    (MOOD, [Mood.GLAD, Mood.SAD]),
+    (pg.ARRAY(MOOD), [[Mood.GLAD, None], []]),
+    (pg.ARRAY(sa.Integer), [[1, None], []]),
+    (pg.ARRAY(sa.Text, dimensions=2), [[["a", "b"], ["c", None]]]),
+    (pg.ARRAY(sa.Numeric(8, 2)), [[Decimal("1.25")]]),
+    (pg.ARRAY(sa.Uuid), [[ID]]),
+    (pg.ARRAY(pg.JSONB), [[JSON, {}]]),
+    (pg.ARRAY(AwareDateTime), [[NOON.replace(tzinfo=UTC)]]),
+    (pg.ARRAY(sa.Interval, as_tuple=True), [(timedelta(1),)]),
+    (pg.INT4RANGE(), [pg.Range(1, 5), pg.Range(None, 3), pg.Range(empty=True)]),
+    (pg.INT8RANGE(), [pg.Range(1, 2**40)]),
+    (pg.NUMRANGE(), [pg.Range(Decimal("1.5"), Decimal(2), bounds="(]")]),
+    (pg.DATERANGE(), [pg.Range(date(2026, 1, 1), None)]),
+    (pg.TSRANGE(), [pg.Range(NOON, NOON + timedelta(1))]),
+    (pg.TSTZRANGE(), [pg.Range(NOON.replace(tzinfo=UTC), None, bounds="()")]),
+    (pg.INT4MULTIRANGE(), [[pg.Range(1, 2), pg.Range(5, 9)], []]),
+    (pg.DATEMULTIRANGE(), [[pg.Range(date(2026, 1, 1), date(2026, 1, 2))]]),
+    (pg.ARRAY(pg.INT4RANGE), [[pg.Range(1, 2)]]),
+    (pg.INET(), [ipaddress.ip_address("10.0.0.1"), ipaddress.ip_interface("10.0.0.1/8")]),
+    (pg.CIDR(), [ipaddress.ip_network("10.0.0.0/8")]),
+    (pg.MACADDR(), ["08:00:2b:01:02:03"]),
+    (pg.OID(), [2**32 - 1]),
+    (pg.TSVECTOR(), ["'cat':1 'fat'"]),
+]
+
+
+@pytest.fixture
+async def moods(database: Database) -> AsyncIterator[Database]:
+    """The worker's Database, with an enum of PostgreSQL and a table of one row."""
+    async with database.transaction() as session:
+        await session.execute(text("CREATE TYPE mood AS ENUM ('GLAD', 'SAD')"))
+        await session.execute(text("CREATE TABLE moods (mood mood, number int)"))
+        await session.execute(text("INSERT INTO moods VALUES ('SAD', 7)"))
+    yield database
+    async with database.transaction() as session:
+        await session.execute(text("DROP TABLE moods"))
+        await session.execute(text("DROP TYPE mood"))
+
+
+async def test_a_value_of_each_type_is_what_sqlalchemy_gives(moods: Database) -> None:
+    for kind, values in TYPES:
+        statement = select(sa.cast(bindparam("value", type_=kind), kind).label("value"))
+        rows = Rows(statement)
+        for value in [*values, None, *values]:
+            async with moods.read_only_connection() as connection:
+                result = await connection.execute(statement, {"value": value})
+                expected = result.scalar_one()
+            found = await moods.rows(rows, value=value)
+            assert repr(found) == repr([{"value": expected}]), repr(kind)
+            assert type(found[0]["value"]) is type(expected), repr(kind)
+
+
+async def test_literals_are_those_of_their_own_statement(database: Database) -> None:
+    # SQLAlchemy compiles the two only once.
+    one, two = Rows(select(literal(1).label("n"))), Rows(select(literal(2).label("n")))
+    for _ in range(2):
+        assert await database.rows(one) == [{"n": 1}]
+        assert await database.rows(two) == [{"n": 2}]
+
+
+async def test_an_in_takes_lists_of_any_length(database: Database) -> None:
+    numbers = sa.values(sa.column("n", sa.Integer), name="numbers").data([(1,), (2,), (3,)])
+    rows = Rows(select(numbers.c.n).where(numbers.c.n.in_(bindparam("wanted", expanding=True))))
+    for wanted in ([1], [2, 3], [], [3]):
+        assert await database.rows(rows, wanted=wanted) == [{"n": n} for n in wanted]
+
+
+async def test_two_columns_of_one_name_are_refused(database: Database) -> None:
+    rows = Rows(select(literal(1).label("n"), literal(2).label("n")))
+    with pytest.raises(InvalidRequestError, match="same name"):
+        await database.rows(rows)
+
+
+FAILURES: list[tuple[str, Any, Any, Any]] = [
+    ("division", 1 / bindparam("value", type_=sa.Integer), 1, 0),
+    ("too large", bindparam("value", type_=sa.BigInteger), 1, 123456789 * 10**12),
+    ("no UTF-8", bindparam("value", type_=sa.Text), "a", "\ud800"),
+    ("NUL", bindparam("value", type_=sa.Text), "a", "a\0b"),
+    ("not for the column", bindparam("value", type_=AwareDateTime), NOON.astimezone(UTC), NOON),
+    ("of another type", bindparam("value", type_=sa.Date), NOON.date(), "hunter2"),
+    ("timeout", func.pg_sleep(bindparam("value", type_=sa.Double)), 0, 5),
+    (
+        "killed",
+        sa.case((bindparam("value", type_=sa.Boolean), func.pg_terminate_backend(OWN_PID))),
+        False,
+        True,
+    ),
+    ("write", func.nextval(bindparam("value", type_=sa.Text)), None, "numbers"),
+]
+
+
+@pytest.mark.parametrize(
+    ("expression", "good", "bad"),
+    [pytest.param(*each[1:], id=each[0]) for each in FAILURES],
+)
+@pytest.mark.parametrize("pgbouncer", [False, True])
+async def test_an_error_is_the_one_that_sqlalchemy_raises(
+    moods: Database,
+    database_url: str,
+    expression: Any,
+    good: Any,
+    bad: Any,
+    pgbouncer: bool,
+) -> None:
+    async with moods.transaction() as session:
+        await session.execute(text("CREATE SEQUENCE IF NOT EXISTS numbers OWNED BY moods.number"))
+    statement = select(expression.label("value"))
+    rows = Rows(statement)
+    settings = Settings(
+        database_url=database_url,
+        database_pgbouncer=pgbouncer,
+        database_statement_timeout=0.1,
+    )
+    async with Database(settings) as database:
+        await database.rows(rows, value=good)
+        with pytest.raises(SQLAlchemyError) as expected:
+            async with database.read_only_connection() as connection:
+                await connection.execute(statement, {"value": bad})
+        with pytest.raises(SQLAlchemyError) as failure:
+            await database.rows(rows, value=bad)
+        assert type(failure.value) is type(expected.value)
+        assert str(failure.value) == str(expected.value)
+        assert sqlstate_of(failure.value) == sqlstate_of(expected.value)
+        assert fault_of(failure.value) is fault_of(expected.value)
+        await database.rows(rows, value=good)
+        assert database.pool_status()["read"].checked_out == 0
+
+
+async def test_a_listener_sees_every_execution(database: Database) -> None:
+    seen: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        seen.append(statement)
+
+    rows = Rows(select(literal(1).label("n")))
+    for watched in database.engines:
+        event.listen(watched.sync_engine, "before_cursor_execute", note)
+    for _ in range(3):
+        await database.rows(rows)
+    for watched in database.engines:
+        event.remove(watched.sync_engine, "before_cursor_execute", note)
+    await database.rows(rows)
+    assert len(seen) == 3
+
+
+async def test_the_log_of_sql_and_that_of_slow_statements_are_complete(
+    database_url: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = Settings(database_url=database_url, database_slow_query=0.001)
+    rows = Rows(select(func.pg_sleep(bindparam("seconds", type_=sa.Double)).label("slept")))
+    async with Database(settings) as database:
+        for _ in range(3):
+            await database.rows(rows, seconds=0.002)
+        logged = [each.message for each in caplog.records if "pg_sleep" in each.message]
+        assert [message.startswith("slow statement") for message in logged] == [True] * 3
+        caplog.clear()
+        with caplog.at_level(logging.INFO, logger="sqlalchemy.engine"):
+            await database.rows(rows, seconds=0)
+        assert any(each.message.startswith("SELECT pg_sleep") for each in caplog.records)
+
+
+async def test_a_wait_for_a_connection_is_bounded(database_url: str) -> None:
+    settings = Settings(
+        database_url=database_url,
+        database_pool_size=1,
+        database_max_overflow=0,
+        database_pool_timeout=0.05,
+    )
+    rows = Rows(select(literal(1).label("n")))
+    async with Database(settings) as database:
+        for _ in range(2):
+            async with database.read_only_connection():
+                with pytest.raises(PoolTimeoutError):
+                    await database.rows(rows)
+            assert await database.rows(rows) == [{"n": 1}]
+
+
+async def test_a_connection_that_the_server_has_closed_is_replaced(
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "PING_AFTER_IDLE", -1.0)
+    rows = Rows(select(OWN_PID.label("pid")))
+    async with Database(Settings(database_url=database_url)) as database:
+        first = await database.rows(rows)
+        assert await database.rows(rows) == first
+        async with database.transaction() as session:
+            await session.execute(select(func.pg_terminate_backend(first[0]["pid"])))
+        assert await database.rows(rows) != first
+
+
+@pytest.mark.parametrize(
+    ("statement", "change"),
+    [
+        pytest.param(select(NUMBER), "ALTER number TYPE bigint", id="wider column"),
+        pytest.param(text("SELECT * FROM moods"), "ADD more int", id="new column"),
+        pytest.param(select(text("*")).select_from(text("moods")), "ADD more int", id="asterisk"),
+    ],
+)
+async def test_a_changed_table_costs_a_reader_one_answer_at_most(
+    moods: Database,
+    statement: sa.Executable,
+    change: str,
+) -> None:
+    rows = Rows(statement)
+    for _ in range(7):  # the drivers prepare what they see often
+        await moods.rows(rows)
+    async with moods.transaction() as session:
+        await session.execute(text(f"ALTER TABLE moods {change}"))
+    faults: list[Fault | None] = []
+    for _ in range(10):
+        try:
+            await moods.rows(rows)
+        except DBAPIError as error:
+            faults.append(fault_of(error))
+    assert faults in ([], [Fault.UNAVAILABLE])
+
+
+async def test_stale_rows_come_from_the_replica_while_it_answers(
+    database_url: str,
+    fresh_url: str,
+) -> None:
+    rows = Rows(select(func.current_database().label("name")))
+    for replica_url, expected in ((fresh_url, fresh_url), (NOWHERE, database_url)):
+        settings = Settings(database_url=database_url, database_replica_url=replica_url)
+        async with Database(settings) as database:
+            for _ in range(2):
+                found = await database.rows(rows, stale_ok=True)
+                assert found[0]["name"] in expected
+            found = await database.rows(rows)
+            assert found[0]["name"] in database_url
+
+
+async def test_a_replica_that_refuses_a_statement_is_not_left(
+    database_url: str,
+    fresh_url: str,
+) -> None:
+    settings = Settings(database_url=database_url, database_replica_url=fresh_url)
+    async with Database(settings) as database:
+        with pytest.raises(DBAPIError, match="division by zero"):
+            await database.rows(Rows(text("SELECT 1 / 0 AS n")), stale_ok=True)
+
+
+async def test_a_test_reads_what_it_has_not_committed_and_cannot_write(
+    rolled_back: Database,
+) -> None:
+    async with rolled_back.transaction() as session:
+        await session.execute(text("CREATE TABLE moods (number int)"))
+        await session.execute(text("CREATE SEQUENCE numbers"))
+        await session.execute(text("INSERT INTO moods VALUES (7)"))
+    rows = Rows(select(NUMBER).where(NUMBER == bindparam("wanted")))
+    write = Rows(select(func.nextval(bindparam("name", type_=sa.Text)).label("next")))
+    for _ in range(2):
+        assert await rolled_back.rows(rows, wanted=7) == [{"number": 7}]
+        await rolled_back.rows(write, name=None)
+        with pytest.raises(DBAPIError) as refusal:
+            await rolled_back.rows(write, name="numbers")
+        assert sqlstate_of(refusal.value) == "25006"
+{% endcall %}
