@@ -149,6 +149,12 @@ async def test_an_in_takes_lists_of_any_length(database: Database) -> None:
         assert await database.rows(rows, wanted=wanted) == [{"n": n} for n in wanted]
 
 
+async def test_a_parameter_may_have_any_name(database: Database) -> None:
+    rows = Rows(select(bindparam("share (%)", type_=sa.Integer).label("n")))
+    for number in (1, 2):
+        assert await database.rows(rows, **{"share (%)": number}) == [{"n": number}]
+
+
 async def test_two_columns_of_one_name_are_refused(database: Database) -> None:
     rows = Rows(select(literal(1).label("n"), literal(2).label("n")))
     with pytest.raises(InvalidRequestError, match="same name"):
@@ -210,19 +216,29 @@ async def test_an_error_is_the_one_that_sqlalchemy_raises(
         assert database.pool_status()["read"].checked_out == 0
 
 
-async def test_a_listener_sees_every_execution(database: Database) -> None:
-    seen: list[str] = []
+@pytest.mark.parametrize(
+    "name",
+    [
+        "before_cursor_execute",
+        "after_cursor_execute",
+        "before_execute",
+        "after_execute",
+        "do_execute",
+    ],
+)
+async def test_a_listener_sees_every_execution(database: Database, name: str) -> None:
+    seen: list[Any] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
+    def note(*arguments: Any) -> None:
+        seen.append(arguments)
 
     rows = Rows(select(literal(1).label("n")))
     for watched in database.engines:
-        event.listen(watched.sync_engine, "before_cursor_execute", note)
+        event.listen(watched.sync_engine, name, note)
     for _ in range(3):
         await database.rows(rows)
     for watched in database.engines:
-        event.remove(watched.sync_engine, "before_cursor_execute", note)
+        event.remove(watched.sync_engine, name, note)
     await database.rows(rows)
     assert len(seen) == 3
 

@@ -71,7 +71,7 @@ class Plan:
         try:
             parameters = self._parameters(values)
             cursor = connection.connection.cursor()
-            execute(connection.dialect, cursor, sql, parameters)
+            connection.dialect.do_execute(cursor, sql, parameters)
             found = cursor.fetchall()
             cursor.close()
         except BaseException as error:
@@ -106,18 +106,25 @@ def is_reusable(result: CursorResult[Any]) -> bool:
     An IN grows with its list. What columns a text() or an asterisk has, only the server knows.
     """
     compiled: Any = result.context.compiled
-    is_expanded = compiled.post_compile_params or compiled.literal_execute_params
-    return bool(compiled._ordered_columns and compiled._result_columns and not is_expanded)
+    return bool(
+        compiled._ordered_columns
+        and compiled._result_columns
+        and not compiled.post_compile_params
+        and not compiled.literal_execute_params
+        and not compiled.escaped_bind_names,
+    )
 
 
 def is_watched(engine: Engine) -> bool:
     """Whether something waits for SQLAlchemy's execution, such as tracing or the log of SQL."""
     events: Any = engine.dispatch
+    driver_events: Any = engine.dialect.dispatch
     return bool(
         events.before_cursor_execute
         or events.after_cursor_execute
         or events.before_execute
         or events.after_execute
+        or driver_events.do_execute
         or engine.logger.isEnabledFor(logging.INFO),
     )
 
@@ -126,10 +133,3 @@ def begins_at_execute(connection: Connection) -> bool:
     """Whether SQLAlchemy begins a transaction when it executes, as behind PgBouncer."""
     dbapi_connection: Any = connection.connection.dbapi_connection
     return not (dbapi_connection.autocommit or connection.in_transaction())
-
-
-def execute(dialect: Dialect, cursor: Any, sql: str, parameters: Any) -> None:
-    """Execute as SQLAlchemy does, which lets the log of slow statements do it."""
-    events: Any = dialect.dispatch
-    if not any(listener(cursor, sql, parameters, None) for listener in events.do_execute):
-        dialect.do_execute(cursor, sql, parameters, None)
