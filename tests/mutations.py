@@ -17,7 +17,7 @@ from projects import PROJECT, copy_template
 
 PACKAGE = "src/{{cookiecutter.project_slug}}"
 VERSIONS = f"{PACKAGE}/migrations/versions"
-MIGRATION = f"{VERSIONS}/2026-11-22_120000_create_users_posts_and_jobs.py"
+MIGRATION = f"{VERSIONS}/2026-11-22_120000_create_users_and_posts.py"
 CI = ".github/workflows/ci.yml"
 HOOK = "../hooks/post_gen_project.py"
 SYNC = {"engine": "sync"}

@@ -1,4 +1,4 @@
-"""Create users, posts and jobs.
+"""Create users and posts.
 
 Revision ID: 6d1f2a9c4b7e
 Revises:
@@ -79,39 +79,9 @@ def upgrade() -> None:
         ["author_id", "created_at", "id"],
         unique=False,
     )
-    op.create_table(
-        "jobs",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
-        sa.Column("task", sa.String(length=100), nullable=False),
-        sa.Column("payload", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column(
-            "run_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=True,
-        ),
-        sa.Column("attempts", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("error", sa.Text(), nullable=True),
-        sa.Column(
-            "created_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
-        sa.Column(
-            "updated_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
-    )
-    op.create_index(op.f("ix_jobs_run_at_id"), "jobs", ["run_at", "id"], unique=False)
 
 
 def downgrade() -> None:
-    op.drop_index(op.f("ix_jobs_run_at_id"), table_name="jobs")
-    op.drop_table("jobs")
     op.drop_index(op.f("ix_posts_author_id_created_at_id"), table_name="posts")
     op.drop_table("posts")
     op.drop_index(op.f("ix_users_created_at_id"), table_name="users")
