@@ -3,13 +3,15 @@
 import importlib
 import inspect
 import os
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import StreamingResponse
 from sqlalchemy import text
 
 app: FastAPI = importlib.import_module(f"{os.environ['PACKAGE']}.api.app").app
+# Computed as it is fetched; in FROM, the server would compute all of it first.
+ROWS = text("SELECT repeat('x', 499) FROM (SELECT generate_series(1, :count)) AS numbers")
 SLEEP = text("SELECT pg_sleep(:seconds)")
 Database = importlib.import_module(f"{os.environ['PACKAGE']}.database").Database
 
@@ -35,6 +37,21 @@ if inspect.iscoroutinefunction(Database.ping):
 
             return StreamingResponse(lines())
 
+    async def get_snapshot(request: Request) -> Any:
+        async with request.app.state.database.read_only(snapshot=True) as session:
+            yield session
+
+    @app.get("/stream")
+    async def stream(session: Annotated[Any, Depends(get_snapshot)], count: int) -> Any:
+        """As docs/sessions.md has it."""
+        result = await session.stream(ROWS.execution_options(yield_per=1000), {"count": count})
+
+        async def pieces() -> Any:
+            async for rows in result.scalars().partitions(1000):
+                yield "".join(f"{row}\n" for row in rows)
+
+        return StreamingResponse(pieces())
+
 else:
 
     @app.get("/slow-read")
@@ -56,6 +73,23 @@ else:
                 yield str(session.scalar(text("SELECT 1"))).encode()
 
             return StreamingResponse(lines())
+
+    def get_snapshot_in_a_thread(request: Request) -> Any:
+        with request.app.state.database.read_only(snapshot=True) as session:
+            yield session
+
+    @app.get("/stream")
+    def stream_in_threads(
+        session: Annotated[Any, Depends(get_snapshot_in_a_thread)], count: int
+    ) -> Any:
+        """As docs/sessions.md has it."""
+        result = session.execute(ROWS.execution_options(yield_per=1000), {"count": count})
+
+        def pieces() -> Any:
+            for rows in result.scalars().partitions(1000):
+                yield "".join(f"{row}\n" for row in rows)
+
+        return StreamingResponse(pieces())
 
 
 @app.get("/pools")

@@ -216,6 +216,9 @@ async def test_a_stream_is_refused_where_there_is_no_transaction(database_url: s
         with pytest.raises(InvalidRequestError, match="snapshot=True"):
             async with database.read_only() as session:
                 await session.execute(numbers)
+        with pytest.raises(InvalidRequestError, match="snapshot=True"):
+            async with database.read_only_connection() as connection:
+                await connection.execute(numbers)
         for _ in range(2):
             async with database.read_only(snapshot=True) as session:
 {% if cookiecutter.engine == "async" %}
