@@ -1,6 +1,11 @@
 """The database layer keeps its promises."""
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
+{% if cookiecutter.engine == "async" %}
+import asyncio
+{% else %}
+import threading
+{% endif %}
 import traceback
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -207,6 +212,35 @@ async def test_a_tenant_is_that_of_one_transaction(database_url: str) -> None:
             async with unit() as session:
                 found = await session.scalar(tenant)
                 assert not found
+
+
+async def test_a_listener_may_wait_longer_than_a_statement(database: Database) -> None:
+    async def notify() -> None:
+        async with database.transaction() as session:
+            await session.execute(text("NOTIFY news, 'hello'"))
+
+    async with database.read_only_connection() as connection:
+{% if cookiecutter.engine == "async" %}
+        raw = await connection.get_raw_connection()
+        driver: Any = raw.driver_connection
+        payloads = asyncio.Queue[str]()
+        await driver.add_listener("news", lambda *told: payloads.put_nowait(told[-1]))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(payloads.get(), 0.1)
+        await notify()
+        assert await asyncio.wait_for(payloads.get(), 10) == "hello"
+{% else %}
+        driver: Any = connection.connection.driver_connection
+        driver.execute("LISTEN news")
+        driver.response_timeout = 0.05
+        assert list(driver.notifies(timeout=0.1)) == []
+        timer = threading.Timer(0.15, notify)
+        timer.start()
+        [told] = driver.notifies(stop_after=1)
+        timer.join()
+        assert told.payload == "hello"
+{% endif %}
+        await connection.invalidate()
 
 
 async def test_a_stream_is_refused_where_there_is_no_transaction(database_url: str) -> None:

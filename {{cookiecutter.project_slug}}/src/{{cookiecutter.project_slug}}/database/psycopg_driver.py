@@ -1,10 +1,11 @@
 """What is psycopg's own way: its arguments, a bounded wait, the check of a connection."""
 
+import math
 import os
 import select
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, Self, cast
@@ -110,6 +111,16 @@ class BoundedConnection(psycopg.Connection[Any]):
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 self.pgconn.finish()  # the answer may still come, and must not be the next one's
             raise
+
+    def notifies(
+        self,
+        *,
+        timeout: float | None = None,
+        stop_after: int | None = None,
+    ) -> Generator[psycopg.Notify]:
+        """Wait for notifications without a limit of our own: the server owes no answer here."""
+        limit = math.inf if timeout is None else timeout
+        return super().notifies(timeout=limit, stop_after=stop_after)
 
 
 def translate_encoding_error(context: ExceptionContext) -> DataError | None:
