@@ -1,11 +1,7 @@
 """The database layer keeps its promises."""
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
-{% if cookiecutter.engine == "async" %}
 import asyncio
-{% else %}
-import threading
-{% endif %}
 import traceback
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -230,11 +226,13 @@ async def test_a_listener_may_wait_longer_than_a_statement(database: Database) -
         await notify()
         assert await asyncio.wait_for(payloads.get(), 10) == "hello"
 {% else %}
+        from threading import Timer
+
         driver: Any = connection.connection.driver_connection
         driver.execute("LISTEN news")
         driver.response_timeout = 0.05
         assert list(driver.notifies(timeout=0.1)) == []
-        timer = threading.Timer(0.15, notify)
+        timer = Timer(0.15, notify)
         timer.start()
         [told] = driver.notifies(stop_after=1)
         timer.join()
