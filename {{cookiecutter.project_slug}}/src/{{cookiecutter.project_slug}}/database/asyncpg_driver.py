@@ -283,6 +283,8 @@ def begin(connection: PoolProxiedConnection) -> None:
     SQLAlchemy sends it with the first statement of its own. COPY would come before that.
     """
     adapted: Any = connection.dbapi_connection
+    if adapted.autocommit:
+        return  # there is nothing to send
     if adapted._transaction is None:  # else a listener has sent a statement
         adapted.run_async(lambda _driver: adapted._start_transaction())
 
