@@ -15,6 +15,7 @@ from sqlalchemy import (
     Enum,
     Executable,
     Integer,
+    Numeric,
     any_,
     bindparam,
     literal,
@@ -39,7 +40,7 @@ from {{ cookiecutter.project_slug }}.database import (
     engine,
     fault_of,
 )
-from {{ cookiecutter.project_slug }}.database.base import AwareDateTime, CheckedNumeric
+from {{ cookiecutter.project_slug }}.database.base import AwareDateTime
 from {{ cookiecutter.project_slug }}.database.faults import (
     is_still_referred_to,
     sqlstate_of,
@@ -571,7 +572,7 @@ async def test_a_number_out_of_range_is_invalid_and_not_shown(database: Database
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
-        (CheckedNumeric, Decimal("1e131072")),
+        (Numeric(12, 2), Decimal("1e131072")),
         (AwareDateTime, datetime(2026, 11, 22, 12)),
         (AwareDateTime, datetime.max.replace(tzinfo=timezone(timedelta(hours=-12)))),
         (AwareDateTime, datetime.min.replace(tzinfo=timezone(timedelta(hours=12)))),
@@ -747,17 +748,28 @@ async def test_a_datetime_has_a_time_zone(session: AsyncSession) -> None:
 
 @pytest.mark.parametrize("number", ["1e131071", "-1e-16383", "0", "NaN", "12.30"])
 async def test_a_number_comes_back_as_it_was(session: AsyncSession, number: str) -> None:
-    statement = select(bindparam("number", type_=CheckedNumeric))
+    statement = select(bindparam("number", type_=Numeric))
     result = await session.execute(statement, {"number": Decimal(number)})
     stored = result.scalar_one()
     assert stored == Decimal(number) or (stored.is_nan() and number == "NaN")
 
 
-@pytest.mark.parametrize("number", ["1e131072", "-1e131072", "1e-16384"])
-async def test_a_number_that_does_not_fit_is_refused(session: AsyncSession, number: str) -> None:
-    statement = select(bindparam("number", type_=CheckedNumeric))
+@pytest.mark.parametrize("kind", [Numeric(), Numeric(12, 2), Numeric(asdecimal=False), None])
+@pytest.mark.parametrize("number", [Decimal("1e131072"), Decimal("-1e131072"), 10**131072])
+async def test_a_number_that_does_not_fit_is_refused(
+    session: AsyncSession,
+    kind: TypeEngine[Any] | None,
+    number: Decimal,
+) -> None:
+    statement = select(bindparam("number", number, type_=kind))
+    with pytest.raises(StatementError):
+        await session.execute(statement)
+
+
+async def test_an_array_refuses_a_number_that_does_not_fit(session: AsyncSession) -> None:
+    statement = select(bindparam("numbers", [Decimal("1e-16384")], type_=ARRAY(Numeric)))
     with pytest.raises(StatementError, match="more digits"):
-        await session.execute(statement, {"number": Decimal(number)})
+        await session.execute(statement)
 
 
 async def test_what_a_test_commits_is_rolled_back(

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from {{ cookiecutter.project_slug }}.database import Database, Fault, Rows, engine, fault_of
-from {{ cookiecutter.project_slug }}.database.base import AwareDateTime, CheckedNumeric
+from {{ cookiecutter.project_slug }}.database.base import AwareDateTime
 from {{ cookiecutter.project_slug }}.database.faults import sqlstate_of
 from {{ cookiecutter.project_slug }}.settings import Settings
 
@@ -57,7 +57,7 @@ TYPES: list[tuple[Any, list[Any]]] = [
     (sa.BigInteger(), [-(2**63)]),
     (sa.Numeric(12, 4), [Decimal("1234.5"), Decimal(0)]),
     (sa.Numeric(12, 4, asdecimal=False), [1234.5]),
-    (CheckedNumeric(), [Decimal("1e30"), Decimal("-0.10")]),
+    (sa.Numeric(), [Decimal("1e30"), Decimal("-0.10")]),
     (sa.Float(), [0.1]),
     (sa.Float(asdecimal=True), [Decimal("0.5")]),
     (sa.Double(), [-1e300]),

@@ -1,11 +1,10 @@
 """What every model shares: the declarative base, names of constraints, column types."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Identity, MetaData, Numeric, Uuid, func
+from sqlalchemy import BigInteger, DateTime, Dialect, Identity, MetaData, Uuid, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -34,20 +33,6 @@ class AwareDateTime(TypeDecorator[datetime]):
         return value
 
 
-class CheckedNumeric(TypeDecorator[Decimal]):
-    """NUMERIC; refuses numbers that it cannot hold, which a driver might store as zero."""
-
-    impl = Numeric
-    cache_ok = True
-
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Decimal | None:
-        if isinstance(value, Decimal | int):
-            number = Decimal(value)
-            if number.is_finite() and number and not -16_383 <= number.adjusted() < 131_072:
-                raise RefusedValueError("a number has more digits than NUMERIC can hold")
-        return value
-
-
 class Base(DeclarativeBase):
     """Base of all models."""
 
@@ -65,7 +50,6 @@ class Base(DeclarativeBase):
         # int is BIGINT, so that a foreign key has the type of the key that it refers to.
         int: BigInteger,
         datetime: AwareDateTime,
-        Decimal: CheckedNumeric,
         UUID: Uuid,
         dict[str, Any]: JSONB,
     }

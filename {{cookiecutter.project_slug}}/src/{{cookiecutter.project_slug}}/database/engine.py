@@ -3,17 +3,18 @@
 import math
 import time
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 {% if cookiecutter.engine == "async" %}
-from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy import URL, Connection, Engine, Numeric, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 {% else %}
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, Numeric, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.exc import InvalidatePoolError
@@ -24,7 +25,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from ..settings import Settings
 from . import asyncpg_driver as driver
 from .faults import OutcomeUnknownError
-from .hidden_values import hide_values
+from .hidden_values import RefusedValueError, hide_values
 from .slow_statements import log_slow_statements
 from .streams import watch_streams
 
@@ -85,6 +86,7 @@ def create_database_engine(
         **options,
     )
     driver.add_hooks(engine.sync_engine, settings)
+    check_numbers(engine.sync_engine)
     if settings.database_password_file and not url.password:
         read_password(engine.sync_engine, settings.database_password_file)
     check_idle_connections(engine.sync_engine, settings.database_connect_timeout, ping_after_idle)
@@ -138,6 +140,22 @@ def read_password(engine: Engine, path: Path) -> None:
             raise dialect.loaded_dbapi.OperationalError(message) from None
 
     event.listen(engine, "do_connect", read)
+
+
+def check_numbers(engine: Engine) -> None:
+    """Make each NUMERIC refuse what PostgreSQL cannot hold, which asyncpg would store as zero."""
+
+    def check(number: Decimal | float | None) -> Decimal | float | None:
+        if isinstance(number, Decimal | int) and number:
+            exact = Decimal(number)
+            if exact.is_finite() and not -16_383 <= exact.adjusted() < 131_072:
+                raise RefusedValueError("a number has more digits than NUMERIC can hold")
+        return number
+
+    types = engine.dialect.colspecs
+    methods = {"bind_processor": lambda _type, _dialect: check}
+    checked = type("CheckedNumeric", (types[Numeric],), methods)
+    engine.dialect.colspecs = {**types, Numeric: checked}
 
 
 def check_idle_connections(engine: Engine, timeout: float, ping_after_idle: float) -> None:
