@@ -755,14 +755,14 @@ async def test_a_number_comes_back_as_it_was(session: AsyncSession, number: str)
 
 
 @pytest.mark.parametrize("kind", [Numeric(), Numeric(12, 2), Numeric(asdecimal=False), None])
-@pytest.mark.parametrize("number", [Decimal("1e131072"), Decimal("-1e131072"), 10**131072])
+@pytest.mark.parametrize("number", ["1e131072", "-1e131072", "1e-16384"])
 async def test_a_number_that_does_not_fit_is_refused(
     session: AsyncSession,
     kind: TypeEngine[Any] | None,
-    number: Decimal,
+    number: str,
 ) -> None:
-    statement = select(bindparam("number", number, type_=kind))
-    with pytest.raises(StatementError):
+    statement = select(bindparam("number", Decimal(number), type_=kind))
+    with pytest.raises(StatementError, match="more digits"):
         await session.execute(statement)
 
 

@@ -143,7 +143,7 @@ def read_password(engine: Engine, path: Path) -> None:
 
 
 def check_numbers(engine: Engine) -> None:
-    """Make each NUMERIC refuse what PostgreSQL cannot hold, which asyncpg would store as zero."""
+    """Make each NUMERIC refuse what PostgreSQL cannot hold: a driver may store it as zero."""
 
     def check(number: Decimal | float | None) -> Decimal | float | None:
         if isinstance(number, Decimal | int) and number:
