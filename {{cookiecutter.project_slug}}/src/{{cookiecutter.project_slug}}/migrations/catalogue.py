@@ -1,6 +1,10 @@
 """What PostgreSQL itself says of a table: the text that it stores, not the text that was sent."""
 
+from dataclasses import dataclass
+
 from sqlalchemy import Connection, text
+
+TableDescription = dict[tuple[str, str, str], str]
 
 # A sequence of SERIAL keeps its name when its table is renamed, so the name says nothing.
 TABLE = """
@@ -94,7 +98,43 @@ ORDER BY 1
 """
 
 
-def describe_table(connection: Connection, relation: str) -> dict[tuple[str, str, str], str]:
+DOMAIN = """
+SELECT
+    format_type(typbasetype, typtypmod) AS type,
+    CASE WHEN typcollation <> (SELECT typcollation FROM pg_type WHERE oid = domain.typbasetype)
+        THEN typcollation::regcollation::text END AS collation,
+    typdefault AS default,
+    typnotnull AS not_null,
+    ARRAY(SELECT conname::text FROM pg_constraint WHERE contypid = domain.oid AND contype = 'c'
+        ORDER BY conname) AS names,
+    ARRAY(SELECT pg_get_constraintdef(oid) FROM pg_constraint
+        WHERE contypid = domain.oid AND contype = 'c' ORDER BY conname) AS checks
+FROM pg_type AS domain
+WHERE oid = to_regtype(CAST(:name AS text)) AND typtype = 'd'
+"""
+DOMAINS_OF_COLUMNS = """
+SELECT pg_type.oid::regtype::text, array_agg(DISTINCT attrelid::regclass::text)
+FROM pg_type
+JOIN pg_attribute ON atttypid IN (pg_type.oid, typarray) AND NOT attisdropped
+JOIN pg_class ON pg_class.oid = attrelid AND relkind <> 'i' AND NOT relispartition
+WHERE typtype = 'd' AND typnamespace <> 'information_schema'::regnamespace
+AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_type.oid AND deptype = 'e')
+GROUP BY 1
+"""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A domain as PostgreSQL describes it, with its CHECKs by their names."""
+
+    type: str
+    collation: str | None
+    default: str | None
+    not_null: bool
+    checks: dict[str, str]
+
+
+def describe_table(connection: Connection, relation: str) -> TableDescription:
     """The table's columns, constraints and indexes: (kind, name, property) to PostgreSQL's text.
 
     The relation is a name as SQL, quoted where that is needed.
@@ -107,3 +147,17 @@ def describe_enums(connection: Connection) -> dict[str, str]:
     """The values of each enum that no extension owns, by its name as SQL."""
     rows = connection.execute(text(ENUMS))
     return {enum: values for enum, values in rows}  # noqa: C416  # mypy takes no Row for a pair
+
+
+def describe_domain(connection: Connection, name: str) -> Domain | None:
+    """Describe the domain of that name as SQL; None if there is none."""
+    row = connection.execute(text(DOMAIN), {"name": name}).first()
+    if row is None:
+        return None
+    checks = dict(zip(row.names, row.checks, strict=True))
+    return Domain(row.type, row.collation, row.default, row.not_null, checks)
+
+
+def domains_of_columns(connection: Connection) -> dict[str, list[str]]:
+    """The domains that no extension owns, with the tables that use each."""
+    return {name: tables for name, tables in connection.execute(text(DOMAINS_OF_COLUMNS))}  # noqa: C416  # mypy takes no Row for a pair
