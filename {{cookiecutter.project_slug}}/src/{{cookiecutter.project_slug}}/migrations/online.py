@@ -8,8 +8,8 @@ again after it was killed. All of them raise CommandError after their last attem
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
-from unittest.mock import patch
+from io import StringIO
+from typing import Any, TextIO
 
 from alembic import op
 from alembic.util import CommandError
@@ -138,15 +138,27 @@ def squawk_ignore_block(*rules: str) -> Iterator[None]:
     if not context.as_sql:
         yield
         return
-    write = context.impl.static_output
-    comment = f"-- squawk-ignore {', '.join(rules)}"
-
-    def write_ignored(sql: str) -> None:
-        # The comment is for the next line only, so the statement has to be one.
-        write(f"{comment}\n{QUOTED_OR_SPACE.sub(lambda part: part[1] or ' ', sql.strip())}")
-
-    with patch.object(context.impl, "static_output", write_ignored):
+    output = context.impl.output_buffer
+    assert output is not None  # since it writes SQL
+    context.impl.output_buffer = CommentedOutput(output, f"-- squawk-ignore {', '.join(rules)}")
+    try:
         yield
+    finally:
+        context.impl.output_buffer = output
+
+
+class CommentedOutput(StringIO):
+    """Writes a comment before each statement, on a line of its own, for the next line only."""
+
+    def __init__(self, output: TextIO, comment: str) -> None:
+        super().__init__()
+        self.output = output
+        self.comment = comment
+
+    def write(self, sql: str) -> int:
+        """Write one statement, as Alembic does, on one line."""
+        line = QUOTED_OR_SPACE.sub(lambda part: part[1] or " ", sql.strip())
+        return self.output.write(f"{self.comment}\n{line}\n\n")
 
 
 def quoted(name: str) -> str:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
@@ -35,18 +36,20 @@ class SQL(ops.MigrateOperation):
         schema: str | None = None,
         is_last: bool = False,
         undo_is_last: bool = False,
+        diff: tuple[Any, ...] = (),
     ) -> None:
         self.statements = statements
         self.undo = undo
         self.schema = schema
         self.is_last = is_last
         self.undo_is_last = undo_is_last
+        self.diff = diff or ("execute", *statements)
 
     def reverse(self) -> "SQL":
         return SQL(self.undo, self.statements, self.schema, self.undo_is_last, self.is_last)
 
-    def to_diff_tuple(self) -> tuple[str, ...]:
-        return ("execute", *self.statements)
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        return self.diff
 
 
 class CommittedSQL(SQL):

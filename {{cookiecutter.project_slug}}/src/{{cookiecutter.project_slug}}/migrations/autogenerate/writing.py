@@ -150,6 +150,7 @@ def _steps(
         if isinstance(change, SyncEnumValuesOp):
             enum = replaced_enum(connection, change, described)
             steps += _executed(
+                change,
                 (Phase.DROP_CONSTRAINTS, [enum.drops[key] for key in enum.drops.keys() - replaced]),
                 (Phase.TYPES, enum.statements),
                 (Phase.CONSTRAINTS, enum.creations),
@@ -182,8 +183,8 @@ def _steps(
             case Redefinition():
                 name = quoted(change.table.name, change.table.schema)
                 if (name, change.name) not in replaced:
-                    steps += _executed((Phase.DROP_CONSTRAINTS, list(change.drops())))
-                steps += _executed((Phase.CONSTRAINTS, list(change.creations())))
+                    steps += _executed(change, (Phase.DROP_CONSTRAINTS, list(change.drops())))
+                steps += _executed(change, (Phase.CONSTRAINTS, list(change.creations())))
             case ops.CreateTableOp():
                 steps += _created_table(change, missing)
                 missing.discard(_key(change))
@@ -204,10 +205,13 @@ def _steps(
     return steps
 
 
-def _executed(*phases: tuple[Phase, list[str]]) -> Iterator[Step]:
+def _executed(
+    change: Redefinition | SyncEnumValuesOp,
+    *phases: tuple[Phase, list[str]],
+) -> Iterator[Step]:
     for phase, statements in phases:
         if statements:
-            yield phase, SQL(statements, [])
+            yield phase, SQL(statements, [], diff=change.to_diff_tuple())
 
 
 def _name_of(change: ops.DropIndexOp | ops.DropConstraintOp) -> str:
