@@ -240,7 +240,9 @@ def test_squawk_accepts_what_the_documents_recommend(deployment: Deployment) -> 
 from {package}.migrations import online
 
 def change() -> None:
-    with online.squawk_ignore_block("ban-drop-type", "changing-column-type", "renaming-object"):
+    with online.squawk_ignore_block(
+        "ban-drop-default", "ban-drop-type", "changing-column-type", "renaming-object"
+    ):
         op.execute("ALTER TYPE public.kind RENAME TO kind_old")
         op.execute("CREATE TYPE public.kind AS ENUM ('a')")
         op.execute(
