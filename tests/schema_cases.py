@@ -1023,3 +1023,21 @@ AFTER_FIRST = {
     "partitioned by an enum": "CREATE TABLE m1 PARTITION OF ms FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')",
     "partitions": "CREATE TABLE m1 PARTITION OF measurements FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')",
 }
+# What the drivers could send, or read back, in different ways: odd characters, arrays, options.
+BOTH_DRIVERS = [
+    "CHECK of a long name",
+    "decorated twice, in an array, by dialect",
+    "defaults",
+    "domains",
+    "emoji and backslashes",
+    "enum value added, all name it",
+    "enum value removed, index names it",
+    "exclusion",
+    "identity options",
+    "more defaults",
+    "odd enums",
+    "odd names",
+    "other types",
+    "percent signs",
+    "what others own",
+]

@@ -13,7 +13,7 @@ import pytest
 from deployments import Deployment, environment
 from projects import TEMPLATE, BakedProject
 from pytest_cookies.plugin import Cookies
-from schema_cases import AFTER_FIRST, CASES, HEADER, table
+from schema_cases import AFTER_FIRST, BOTH_DRIVERS, CASES, HEADER, table
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +53,11 @@ def run_gates(deployment: Deployment, server: str, *options: str, fails: bool = 
     return done.stdout
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("rendered", "name"),
+    [("async", name) for name in CASES] + [("sync", name) for name in BOTH_DRIVERS],
+    indirect=["rendered"],
+)
 def test_a_schema_converges(deployment: Deployment, server: str, name: str) -> None:
     case = CASES[name]
     for path in (deployment.package / "models").glob("[a-z]*.py"):
@@ -86,7 +90,7 @@ def test_a_schema_converges(deployment: Deployment, server: str, name: str) -> N
         assert part.format(package=deployment.path.name).replace('"', "'") in written
     for part in case.never:
         assert part not in written.partition("def downgrade")[0]
-    if "asyncpg" in (deployment.path / "pyproject.toml").read_text():  # the engines differ no more
+    if "asyncpg" in (deployment.path / "pyproject.toml").read_text():  # here the drivers are alike
         run_gates(deployment, server, "-k", "not squawk")
 
 
