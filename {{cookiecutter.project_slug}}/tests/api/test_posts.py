@@ -1,6 +1,9 @@
 """Posts over HTTP."""
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
 from httpx2 import AsyncClient
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,6 +22,19 @@ async def test_a_post_is_written_and_read(client: AsyncClient, session: AsyncSes
     assert read.json() == post
     page = await client.get(f"/users/{author.id}/posts")
     assert page.json() == {"items": [post], "next": None}
+
+
+async def test_the_list_shows_authors_with_one_query(
+    client: AsyncClient,
+    session: AsyncSession,
+    count_queries: Callable[[], AbstractContextManager[list[str]]],
+) -> None:
+    made = [await make_post(session) for _ in range(3)]
+    with count_queries() as queries:
+        answer = await client.get("/posts")
+    assert len(queries) == 1
+    shown = [(post["id"], post["author"]["id"]) for post in answer.json()["items"]]
+    assert shown == [(post.id, post.author_id) for post in reversed(made)]
 
 
 async def test_an_unknown_author_is_not_found(client: AsyncClient) -> None:

@@ -141,6 +141,22 @@ async def test_the_list_comes_in_pages(client: AsyncClient, session: AsyncSessio
     assert found == [user.id for user in reversed(made)]
 
 
+async def test_a_list_is_filtered_and_ordered(client: AsyncClient, session: AsyncSession) -> None:
+    for name in ("Cid", "Ann", "Ben"):
+        await make_user(session, name=name, email=f"{name}@example.com", role=Role.ADMIN)
+    await make_user(session, email="Abe@example.com")
+    parameters: dict[str, Any] = {"order": "email", "role": "admin", "is_active": True, "limit": 2}
+    answer = await client.get("/users", params=parameters)
+    page = answer.json()
+    assert [user["name"] for user in page["items"]] == ["Ann", "Ben"]
+    answer = await client.get("/users", params=parameters | {"after": page["next"]})
+    assert [user["name"] for user in answer.json()["items"]] == ["Cid"]
+    for other in ({"order": "newest"}, {"role": "member"}, {"is_active": False}):
+        refused = await client.get("/users", params=parameters | {"after": page["next"]} | other)
+        assert refused.status_code == 422
+        assert refused.json()["detail"].startswith("after: This cursor is not one of this list")
+
+
 @pytest.mark.parametrize("parameters", [{"limit": 0}, {"limit": 101}, {"after": "forged"}])
 async def test_a_wrong_page_is_refused(client: AsyncClient, parameters: dict[str, Any]) -> None:
     answer = await client.get("/users", params=parameters)

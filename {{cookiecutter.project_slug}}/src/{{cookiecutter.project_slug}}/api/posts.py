@@ -5,12 +5,23 @@ from fastapi import APIRouter, HTTPException
 from ..queries import posts
 from .dependencies import DatabaseDep
 from .errors import problems
-from .schemas import Key, PostChange, PostOut
+from .schemas import After, Key, Limit, PageOut, PostChange, PostOut, PostWithAuthorOut
 
 router = APIRouter(prefix="/posts", tags=["posts"], responses=problems(422, 503, 504))
 
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
+@router.get("")
+async def list_posts(
+    database: DatabaseDep,
+    after: After = None,
+    limit: Limit = 20,
+) -> PageOut[PostWithAuthorOut]:
+    async with database.read_only() as session:
+        page = await posts.list_posts(session, after=after, limit=limit)
+        return PageOut[PostWithAuthorOut].model_validate(page)
+
+
 @router.get("/{post_id}", responses=problems(404))
 async def read_post(post_id: Key, database: DatabaseDep) -> PostOut:
     post = await posts.get_post_row(database, post_id)

@@ -97,3 +97,14 @@ class PostOut(BaseModel):
     version: int
     created_at: datetime
     updated_at: datetime
+
+
+class AuthorOut(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    name: str
+
+
+class PostWithAuthorOut(PostOut):
+    author: AuthorOut

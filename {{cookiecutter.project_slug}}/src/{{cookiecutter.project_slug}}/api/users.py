@@ -2,8 +2,9 @@
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from ..models import Job, Post, User
+from ..models import Job, Post, Role, User
 from ..queries import posts, users
+from ..queries.users import UserOrder
 from .dependencies import DatabaseDep
 from .errors import problems
 from .schemas import (
@@ -41,10 +42,20 @@ async def create_user(
 @router.get("")
 async def list_users(
     database: DatabaseDep,
+    order: UserOrder = UserOrder.NEWEST,
+    role: Role | None = None,
+    is_active: bool | None = None,
     after: After = None,
     limit: Limit = 20,
 ) -> PageOut[UserOut]:
-    page = await users.list_users(database, after=after, limit=limit)
+    page = await users.list_users(
+        database,
+        order=order,
+        role=role,
+        is_active=is_active,
+        after=after,
+        limit=limit,
+    )
     return PageOut[UserOut].model_validate(page)
 
 

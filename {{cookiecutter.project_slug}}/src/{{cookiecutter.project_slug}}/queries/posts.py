@@ -17,7 +17,16 @@ from ..models import Post, User
 from .pagination import KeysetPages, Page
 
 SELECT_POST_BY_ID = Rows(select(Post.__table__).where(Post.__table__.c.id == bindparam("post_id")))
-AUTHOR_POST_PAGES = KeysetPages(Post, Post.__table__.c.author_id == bindparam("author_id"))
+AUTHOR_POST_PAGES = KeysetPages(
+    select(Post).where(Post.author_id == bindparam("author_id")),
+    Post.created_at.desc(),
+    Post.id.desc(),
+)
+POST_PAGES = KeysetPages(
+    select(Post).options(joinedload(Post.author)),
+    Post.created_at.desc(),
+    Post.id.desc(),
+)
 
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
@@ -44,10 +53,18 @@ async def list_posts_of(
     *,
     after: str | None,
     limit: int,
-) -> Page:
+) -> Page[dict[str, Any]]:
     """Return a page of the user's posts, newest first; raises InvalidCursorError."""
     parameters = {"author_id": author_id}
     return await AUTHOR_POST_PAGES.fetch(database, parameters, after=after, limit=limit)
+
+
+async def list_posts(session: AsyncSession, *, after: str | None, limit: int) -> Page[Post]:
+    """Return a page of all posts, newest first, with `author` loaded by the same query.
+
+    Raises InvalidCursorError.
+    """
+    return await POST_PAGES.fetch_objects(session, after=after, limit=limit)
 
 
 async def list_users_with_posts(session: AsyncSession) -> Sequence[Row[User, Post]]:

@@ -1,6 +1,7 @@
 """Queries of users."""
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import and_, bindparam, func, insert, or_, select, update
@@ -18,8 +19,28 @@ from .pagination import KeysetPages, Page
 
 ADULT_AGE = 18
 
+
+class UserOrder(StrEnum):
+    """The orders of the list of users. An index serves each of them."""
+
+    NEWEST = "newest"
+    EMAIL = "email"
+
+
 SELECT_USER_BY_ID = Rows(select(User.__table__).where(User.__table__.c.id == bindparam("user_id")))
-USER_PAGES = KeysetPages(User)
+FILTERS = {
+    "role": User.role == bindparam("role"),
+    "is_active": User.is_active == bindparam("is_active"),
+}
+USER_PAGES = {
+    UserOrder.NEWEST: KeysetPages(
+        select(User),
+        User.created_at.desc(),
+        User.id.desc(),
+        filters=FILTERS,
+    ),
+    UserOrder.EMAIL: KeysetPages(select(User), User.email, filters=FILTERS),
+}
 
 # Otherwise a None is left out, and each change of the columns begins another statement.
 NULLS_AS_GIVEN = {"render_nulls": True}
@@ -48,9 +69,21 @@ async def get_user_with_posts(session: AsyncSession, user_id: int) -> User | Non
     return result.scalar_one_or_none()
 
 
-async def list_users(database: Database, *, after: str | None, limit: int) -> Page:
-    """Return a page, newest first; raises InvalidCursorError."""
-    return await USER_PAGES.fetch(database, after=after, limit=limit)
+async def list_users(
+    database: Database,
+    *,
+    order: UserOrder = UserOrder.NEWEST,
+    role: Role | None = None,
+    is_active: bool | None = None,
+    after: str | None,
+    limit: int,
+) -> Page[dict[str, Any]]:
+    """Return a page of the users with this role, and of those who are active or not.
+
+    Raises InvalidCursorError.
+    """
+    filters = {"role": role, "is_active": is_active}
+    return await USER_PAGES[order].fetch(database, filters, after=after, limit=limit)
 
 
 async def list_newest_users(session: AsyncSession, limit: int = 10) -> Sequence[User]:
