@@ -206,14 +206,14 @@ def test_branches_that_are_merged_are_one_chain(
 ) -> None:
     """As in a living project that is generated again."""
     versions = bake_from().package / "migrations" / "versions"
-    [first] = [
+    *_, last = [
         line
-        for path in versions.glob("2*.py")
+        for path in sorted(versions.glob("2*.py"))
         for line in path.read_text().splitlines()
         if line.startswith("revision")
     ]
-    root = first.split("=")[1].strip()
-    for revision, down in {"one": root, "two": root, "both": "('one', 'two')"}.items():
+    head = last.split("=")[1].strip()
+    for revision, down in {"one": head, "two": head, "both": "('one', 'two')"}.items():
         path = versions / f"{revision}.py"
         path.write_text(f"revision = {revision!r}\ndown_revision = {down}\n")
     bake_from(overwrite_if_exists=True)
