@@ -15,12 +15,8 @@ class Post(Entity):
     """What a user has written."""
 
     __tablename__ = "posts"
-    __table_args__ = (
-        # Serves the foreign key, and the pages of a user's posts, newest first.
-        Index(None, "author_id", "created_at", "id"),
-        # Serves the pages of all posts.
-        Index(None, "created_at", "id"),
-    )
+    # Serves the foreign key, and the pages of a user's posts, newest first.
+    __table_args__ = (Index(None, "author_id", "created_at", "id"),)
 
     title: Mapped[str] = mapped_column(String(200))
     body: Mapped[str] = mapped_column(Text)

@@ -22,11 +22,8 @@ AUTHOR_POST_PAGES = KeysetPages(
     Post.created_at.desc(),
     Post.id.desc(),
 )
-POST_PAGES = KeysetPages(
-    select(Post).options(joinedload(Post.author)),
-    Post.created_at.desc(),
-    Post.id.desc(),
-)
+# Newest first as well: the index of the primary key serves it.
+POST_PAGES = KeysetPages(select(Post).options(joinedload(Post.author)), Post.id.desc())
 
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}

@@ -79,11 +79,9 @@ def upgrade() -> None:
         ["author_id", "created_at", "id"],
         unique=False,
     )
-    op.create_index(op.f("ix_posts_created_at_id"), "posts", ["created_at", "id"], unique=False)
 
 
 def downgrade() -> None:
-    op.drop_index(op.f("ix_posts_created_at_id"), table_name="posts")
     op.drop_index(op.f("ix_posts_author_id_created_at_id"), table_name="posts")
     op.drop_table("posts")
     op.drop_index(op.f("ix_users_created_at_id"), table_name="users")
