@@ -1,6 +1,7 @@
 """What tables use by its name: enums, domains, sequences and schemas."""
 
 import re
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,8 +72,22 @@ def execution_of(statement: str) -> str:
     """Write the call that executes the statement, in which a colon is no parameter's."""
     escaped = as_text(statement)
     if str(text(escaped).compile(dialect=DIALECT)) == statement:
-        return f"op.execute({escaped!r})"
-    return f"op.execute(sa.DDL({statement.replace('%', '%%')!r}))"
+        return f"op.execute({literal_of(escaped)})"
+    return f"op.execute(sa.DDL({literal_of(statement.replace('%', '%%'))}))"
+
+
+def literal_of(statement: str) -> str:
+    """Return Python's literal of a statement, in pieces that fit on a line."""
+    pieces = textwrap.wrap(
+        statement,
+        80,
+        expand_tabs=False,
+        replace_whitespace=False,
+        drop_whitespace=False,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return " ".join(map(repr, pieces))
 
 
 def as_text(statement: str) -> str:
