@@ -288,7 +288,8 @@ async def test_a_connection_that_the_server_has_closed_is_replaced(
         first = await database.rows(rows)
         assert await database.rows(rows) == first
         async with database.transaction() as session:
-            await session.execute(select(func.pg_terminate_backend(first[0]["pid"])))
+            # Waits until it is closed, for at most 5 s.
+            await session.execute(select(func.pg_terminate_backend(first[0]["pid"], 5000)))
         assert await database.rows(rows) != first
 
 

@@ -76,11 +76,11 @@ def create_app(
     app.state.database = database
     app.state.settings = settings
     errors.add_handlers(app)
-    app.include_router(health.router)
 {% if cookiecutter.example_models %}
     app.include_router(users.router)
     app.include_router(posts.router)
 {% endif %}
+    app.include_router(health.router)  # last, because routes are tried in this order
     return app
 
 

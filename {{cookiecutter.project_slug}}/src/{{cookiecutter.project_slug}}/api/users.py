@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from ..models import Job, Post, Role, User
+from ..models import Job, Post, Role
 from ..queries import posts, users
 from ..queries.users import UserOrder
 from .dependencies import DatabaseDep
@@ -31,10 +31,8 @@ async def create_user(
     response: Response,
 ) -> UserOut:
     async with database.transaction() as session:
-        user = User(**new.model_dump())
-        session.add(user)
-        await session.flush()
-        created = UserOut.model_validate(user)
+        user = await users.insert_user(session, new.model_dump())
+    created = UserOut.model_validate(user)
     response.headers["Location"] = path_of(request, "read_user", user_id=created.id)
     return created
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import Row, and_, bindparam, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 {% if cookiecutter.engine == "async" %}
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -42,6 +42,9 @@ USER_PAGES = {
     UserOrder.EMAIL: KeysetPages(select(User), User.email, filters=FILTERS),
 }
 
+# On the table, because an object of the session costs more than the row itself.
+USERS = User.metadata.tables["users"]
+INSERT_USER = insert(USERS).returning(USERS)
 # Otherwise a None is left out, and each change of the columns begins another statement.
 NULLS_AS_GIVEN = {"render_nulls": True}
 
@@ -130,6 +133,13 @@ async def count_posts_by_user(session: AsyncSession) -> list[tuple[User, int]]:
     )
     result = await session.execute(statement)
     return [(user, count) for user, count in result]
+
+
+async def insert_user(session: AsyncSession, values: Mapping[str, Any]) -> Row[Any]:
+    """Insert a user; return its row, with what the server computed."""
+    result = await session.execute(INSERT_USER, values)
+    row: Row[Any] = result.one()
+    return row
 
 
 async def insert_users(session: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> None:
