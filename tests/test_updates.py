@@ -15,13 +15,16 @@ pytestmark = pytest.mark.slow
 SLUG = "acme"
 MIGRATION = "migrations/versions/2026-11-22_120000_create_users_and_posts.py"
 
-# Each answer that may change its mind, there and back.
+# Each answer that may change its mind, there and back. Half a minute each on a small machine, so
+# that those which change a few lines or leave files out run with `-m long` only.
 CHANGES: list[dict[str, Any]] = [
     {"engine": "sync"},
     {"fastapi": False},
     {"example_models": False},
-    {"docker": False},
     {"ci": "gitlab"},
+]
+LONG_CHANGES: list[dict[str, Any]] = [
+    {"docker": False},
     {"ci": "none"},
     {"python_version": "3.13"},
     {"pool_size": "7", "max_connections": "80"},
@@ -96,7 +99,9 @@ def with_the_edits(
 
 
 @pytest.mark.parametrize(
-    "change", CHANGES, ids=lambda change: " ".join(f"{k}={v}" for k, v in change.items())
+    "change",
+    [*CHANGES, *(pytest.param(change, marks=pytest.mark.long) for change in LONG_CHANGES)],
+    ids=lambda change: " ".join(f"{k}={v}" for k, v in change.items()),
 )
 def test_a_change_of_mind_is_a_fresh_render_plus_the_edits(
     cruft: Callable[..., str],
