@@ -25,7 +25,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.schema import CreateTable
 
 from {{ cookiecutter.project_slug }}.database import Database
-from {{ cookiecutter.project_slug }}.queries.pagination import InvalidCursorError, KeysetPages
+from {{ cookiecutter.project_slug }}.queries.pagination import (
+    InvalidCursorError,
+    KeysetPages,
+)
 
 METADATA = MetaData()
 PLAYERS = Table(

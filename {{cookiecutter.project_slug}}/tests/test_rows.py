@@ -17,7 +17,13 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from {{ cookiecutter.project_slug }}.database import Database, Fault, Rows, engine, fault_of
+from {{ cookiecutter.project_slug }}.database import (
+    Database,
+    Fault,
+    Rows,
+    engine,
+    fault_of,
+)
 from {{ cookiecutter.project_slug }}.database.base import AwareDateTime
 from {{ cookiecutter.project_slug }}.database.faults import sqlstate_of
 from {{ cookiecutter.project_slug }}.settings import Settings

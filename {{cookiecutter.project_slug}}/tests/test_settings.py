@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -156,6 +157,9 @@ def test_a_setting_can_be_a_file(tmp_path: Path) -> None:
 
 class ExampleSettings(EnvironmentSettings):
     jwt_secret: SecretStr
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
 
 
 def test_the_database_needs_nothing_of_the_application(

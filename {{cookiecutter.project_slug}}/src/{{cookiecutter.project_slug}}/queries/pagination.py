@@ -5,6 +5,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import GenericAlias
 from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
@@ -169,8 +170,9 @@ class KeysetPages:
 
     @cached_property
     def _content(self) -> TypeAdapter[tuple[Any, ...]]:
-        types: Any = (str, *[term.type_of_values for term in self._terms])
-        return TypeAdapter(tuple[types])
+        types = (str, *[term.type_of_values for term in self._terms])
+        values: Any = GenericAlias(tuple, types)
+        return TypeAdapter(values)
 {% endcall %}
 
 
