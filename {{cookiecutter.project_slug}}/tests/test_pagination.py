@@ -30,6 +30,7 @@ from {{ cookiecutter.project_slug }}.queries.pagination import (
     KeysetPages,
 )
 
+# Temporary tables: the project may have tables of the same names.
 METADATA = MetaData()
 PLAYERS = Table(
     "players",
@@ -39,8 +40,15 @@ PLAYERS = Table(
     Column("team", String),
     Column("score", Integer),
     Column("joined_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    prefixes=["TEMPORARY"],
 )
-TEAMS = Table("teams", METADATA, Column("team", String, primary_key=True), Column("city", String))
+TEAMS = Table(
+    "teams",
+    METADATA,
+    Column("team", String, primary_key=True),
+    Column("city", String),
+    prefixes=["TEMPORARY"],
+)
 PLAYER = PLAYERS.c
 LOWER_NAME = func.lower(PLAYER.name)
 ORDERS = {
