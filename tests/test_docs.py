@@ -53,7 +53,8 @@ def test_every_block_of_the_documents_works(
         assert {path: after[path] for path in before} == before
 
 
-@pytest.mark.parametrize("answers", KINDS)
+# FastAPI changes nothing in that document.
+@pytest.mark.parametrize("answers", [KINDS[0], KINDS[3], KINDS[4], KINDS[7]])
 def test_every_block_about_migrations_works(
     bake: Callable[..., BakedProject], answers: dict[str, Any]
 ) -> None:
