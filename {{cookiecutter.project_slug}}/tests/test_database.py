@@ -53,14 +53,14 @@ from {{ cookiecutter.project_slug }}.database.transactions import (
 from {{ cookiecutter.project_slug }}.settings import Settings
 
 NOWHERE = "postgresql://postgres:secret@127.0.0.1:1/postgres"
-BALANCE = text("SELECT balance FROM accounts WHERE id = 1")
-DEPOSIT = text("UPDATE accounts SET balance = balance + 1 WHERE id = 1")
+BALANCE = text("SELECT balance FROM test_accounts WHERE id = 1")
+DEPOSIT = text("UPDATE test_accounts SET balance = balance + 1 WHERE id = 1")
 SECRET, BIG = "hunter2", 123456789 * 10**12
 # COMMIT runs the deferred trigger, which ends the server's side of the connection.
 DIE_AT_COMMIT = (
     "CREATE FUNCTION pg_temp.die() RETURNS trigger LANGUAGE plpgsql AS"
     " 'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'",
-    "CREATE CONSTRAINT TRIGGER die AFTER UPDATE ON accounts"
+    "CREATE CONSTRAINT TRIGGER die AFTER UPDATE ON test_accounts"
     " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pg_temp.die()",
     DEPOSIT.text,
 )
@@ -71,7 +71,7 @@ class Model(DeclarativeBase):
 
 
 class Account(Model):
-    __tablename__ = "accounts"
+    __tablename__ = "test_accounts"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     balance: Mapped[int]
@@ -81,11 +81,11 @@ class Account(Model):
 async def accounts(database: Database) -> AsyncIterator[Database]:
     """The worker's Database, with a table of one account, whose balance is 100."""
     async with database.transaction() as session:
-        await session.execute(text("CREATE TABLE accounts (id int PRIMARY KEY, balance int)"))
-        await session.execute(text("INSERT INTO accounts VALUES (1, 100)"))
+        await session.execute(text("CREATE TABLE test_accounts (id int PRIMARY KEY, balance int)"))
+        await session.execute(text("INSERT INTO test_accounts VALUES (1, 100)"))
     yield database
     async with database.transaction() as session:
-        await session.execute(text("DROP TABLE accounts"))
+        await session.execute(text("DROP TABLE test_accounts"))
 
 
 async def balance(database: Database) -> int:
@@ -114,10 +114,10 @@ async def copy_account(session: AsyncSession) -> None:
 {% if cookiecutter.engine == "async" %}
     raw = await connection.get_raw_connection()
     driver: Any = raw.driver_connection
-    await driver.copy_records_to_table("accounts", records=[(2, 50)])
+    await driver.copy_records_to_table("test_accounts", records=[(2, 50)])
 {% else %}
     driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy("COPY accounts FROM STDIN") as copy:
+    with driver.cursor() as cursor, cursor.copy("COPY test_accounts FROM STDIN") as copy:
         copy.write_row((2, 50))
 {% endif %}
 
@@ -127,7 +127,7 @@ async def test_what_the_driver_copies_is_in_the_transaction(
     accounts: Database,
     level: IsolationLevel | None,
 ) -> None:
-    copied = text("SELECT count(*) FROM accounts WHERE id = 2")
+    copied = text("SELECT count(*) FROM test_accounts WHERE id = 2")
     with pytest.raises(KeyError):
         async with accounts.transaction(isolation_level=level) as session:
             await copy_account(session)
@@ -676,12 +676,12 @@ async def test_a_connection_to_a_server_that_became_read_only_is_left(accounts: 
 
 
 async def test_a_widened_column_costs_a_reader_one_answer_at_most(accounts: Database) -> None:
-    statement = text("SELECT balance FROM accounts")
+    statement = text("SELECT balance FROM test_accounts")
     for _ in range(7):  # the drivers prepare what they see often
         async with accounts.read_only() as session:
             await session.execute(statement)
     async with accounts.transaction() as session:
-        await session.execute(text("ALTER TABLE accounts ALTER balance TYPE bigint"))
+        await session.execute(text("ALTER TABLE test_accounts ALTER balance TYPE bigint"))
     faults: list[Fault | None] = []
     for _ in range(10):
         try:
@@ -693,7 +693,7 @@ async def test_a_widened_column_costs_a_reader_one_answer_at_most(accounts: Data
 
 
 async def test_run_repeats_the_unit_after_a_column_is_widened(accounts: Database) -> None:
-    statement = text("SELECT balance FROM accounts")
+    statement = text("SELECT balance FROM test_accounts")
 
     async def read(session: AsyncSession) -> None:
         for _ in range(7):
@@ -703,7 +703,7 @@ async def test_run_repeats_the_unit_after_a_column_is_widened(accounts: Database
 
     await accounts.run(read)
     async with accounts.transaction() as session:
-        await session.execute(text("ALTER TABLE accounts ALTER balance TYPE bigint"))
+        await session.execute(text("ALTER TABLE test_accounts ALTER balance TYPE bigint"))
     await accounts.run(read)
 
 
@@ -777,8 +777,8 @@ async def test_what_a_test_commits_is_rolled_back(
     database: Database,
 ) -> None:
     async with rolled_back.transaction() as session:
-        await session.execute(text("CREATE TABLE leftovers (id int)"))
-    table = text("SELECT to_regclass('leftovers')")
+        await session.execute(text("CREATE TABLE test_leftovers (id int)"))
+    table = text("SELECT to_regclass('test_leftovers')")
     async with rolled_back.read_only() as session:
         assert await session.scalar(table) is not None
     async with database.read_only() as session:
@@ -804,7 +804,7 @@ async def test_units_on_a_connection_are_savepoints(rolled_back: Database) -> No
             raise KeyError
     with pytest.raises(DBAPIError) as refusal:
         async with rolled_back.read_only() as session:
-            await session.execute(text("CREATE TABLE refused (id int)"))
+            await session.execute(text("CREATE TABLE test_refused (id int)"))
     assert sqlstate_of(refusal.value) == "25006"
     async with rolled_back.transaction() as session:
         await session.execute(text("INSERT INTO notes VALUES (2)"))

@@ -29,7 +29,7 @@ from {{ cookiecutter.project_slug }}.database.faults import sqlstate_of
 from {{ cookiecutter.project_slug }}.settings import Settings
 
 NOWHERE = "postgresql://postgres:secret@127.0.0.1:1/postgres"
-NUMBER = sa.table("moods", sa.column("number", sa.Integer)).c.number
+NUMBER = sa.table("test_moods", sa.column("number", sa.Integer)).c.number
 OWN_PID = func.pg_backend_pid()
 NOON = datetime(2026, 11, 22, 12, 30, 15, 123456)
 INDIA = timezone(timedelta(hours=5, minutes=30))
@@ -55,7 +55,7 @@ class Lowered(sa.types.TypeDecorator[str]):
         return value and f"<{value}>"
 
 
-MOOD = sa.Enum(Mood, name="mood")
+MOOD = sa.Enum(Mood, name="test_mood")
 TYPES: list[tuple[Any, list[Any]]] = [
     (sa.Boolean(), [True, False]),
     (sa.SmallInteger(), [-1]),
@@ -118,13 +118,13 @@ TYPES: list[tuple[Any, list[Any]]] = [
 async def moods(database: Database) -> AsyncIterator[Database]:
     """The worker's Database, with an enum of PostgreSQL and a table of one row."""
     async with database.transaction() as session:
-        await session.execute(text("CREATE TYPE mood AS ENUM ('GLAD', 'SAD')"))
-        await session.execute(text("CREATE TABLE moods (mood mood, number int)"))
-        await session.execute(text("INSERT INTO moods VALUES ('SAD', 7)"))
+        await session.execute(text("CREATE TYPE test_mood AS ENUM ('GLAD', 'SAD')"))
+        await session.execute(text("CREATE TABLE test_moods (mood test_mood, number int)"))
+        await session.execute(text("INSERT INTO test_moods VALUES ('SAD', 7)"))
     yield database
     async with database.transaction() as session:
-        await session.execute(text("DROP TABLE moods"))
-        await session.execute(text("DROP TYPE mood"))
+        await session.execute(text("DROP TABLE test_moods"))
+        await session.execute(text("DROP TYPE test_mood"))
 
 
 async def test_a_value_of_each_type_is_what_sqlalchemy_gives(moods: Database) -> None:
@@ -182,7 +182,7 @@ FAILURES: list[tuple[str, Any, Any, Any]] = [
         False,
         True,
     ),
-    ("write", func.nextval(bindparam("value", type_=sa.Text)), None, "numbers"),
+    ("write", func.nextval(bindparam("value", type_=sa.Text)), None, "test_numbers"),
 ]
 
 
@@ -199,8 +199,9 @@ async def test_an_error_is_the_one_that_sqlalchemy_raises(
     bad: Any,
     pgbouncer: bool,
 ) -> None:
+    sequence = text("CREATE SEQUENCE IF NOT EXISTS test_numbers OWNED BY test_moods.number")
     async with moods.transaction() as session:
-        await session.execute(text("CREATE SEQUENCE IF NOT EXISTS numbers OWNED BY moods.number"))
+        await session.execute(sequence)
     statement = select(expression.label("value"))
     rows = Rows(statement)
     settings = Settings(
@@ -303,8 +304,12 @@ async def test_a_connection_that_the_server_has_closed_is_replaced(
     ("statement", "change"),
     [
         pytest.param(select(NUMBER), "ALTER number TYPE bigint", id="wider column"),
-        pytest.param(text("SELECT * FROM moods"), "ADD more int", id="new column"),
-        pytest.param(select(text("*")).select_from(text("moods")), "ADD more int", id="asterisk"),
+        pytest.param(text("SELECT * FROM test_moods"), "ADD more int", id="new column"),
+        pytest.param(
+            select(text("*")).select_from(text("test_moods")),
+            "ADD more int",
+            id="asterisk",
+        ),
     ],
 )
 async def test_a_changed_table_costs_a_reader_one_answer_at_most(
@@ -316,7 +321,7 @@ async def test_a_changed_table_costs_a_reader_one_answer_at_most(
     for _ in range(7):  # the drivers prepare what they see often
         await moods.rows(rows)
     async with moods.transaction() as session:
-        await session.execute(text(f"ALTER TABLE moods {change}"))
+        await session.execute(text(f"ALTER TABLE test_moods {change}"))
     faults: list[Fault | None] = []
     for _ in range(10):
         try:
@@ -355,15 +360,15 @@ async def test_a_test_reads_what_it_has_not_committed_and_cannot_write(
     rolled_back: Database,
 ) -> None:
     async with rolled_back.transaction() as session:
-        await session.execute(text("CREATE TABLE moods (number int)"))
-        await session.execute(text("CREATE SEQUENCE numbers"))
-        await session.execute(text("INSERT INTO moods VALUES (7)"))
+        await session.execute(text("CREATE TABLE test_moods (number int)"))
+        await session.execute(text("CREATE SEQUENCE test_numbers"))
+        await session.execute(text("INSERT INTO test_moods VALUES (7)"))
     rows = Rows(select(NUMBER).where(NUMBER == bindparam("wanted")))
     write = Rows(select(func.nextval(bindparam("name", type_=sa.Text)).label("next")))
     for _ in range(2):
         assert await rolled_back.rows(rows, wanted=7) == [{"number": 7}]
         await rolled_back.rows(write, name=None)
         with pytest.raises(DBAPIError) as refusal:
-            await rolled_back.rows(write, name="numbers")
+            await rolled_back.rows(write, name="test_numbers")
         assert sqlstate_of(refusal.value) == "25006"
 {% endcall %}
