@@ -141,7 +141,12 @@ FILES = {
         "tests/api/test_posts.py",
         "tests/api/test_users.py",
     ],
-    ("engine", "async"): [f"{PACKAGE}/database/asyncpg_driver.py", "tests/test_cancellation.py"],
+    ("engine", "async"): [
+        f"{PACKAGE}/database/asyncpg_driver.py",
+        f"{PACKAGE}/database/greenlets.py",
+        "tests/test_cancellation.py",
+        "tests/test_greenlets.py",
+    ],
     ("engine", "sync"): [f"{PACKAGE}/database/psycopg_driver.py"],
     ("docker", True): ["Dockerfile", "compose.yaml", ".dockerignore"],
     ("ci", "github"): [".github/dependabot.yml", ".github/workflows/ci.yml"],

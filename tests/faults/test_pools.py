@@ -234,11 +234,13 @@ def test_a_fork_opens_connections_of_its_own(project: Project, server: PostgreSQ
 
 TWO_LOOPS = """
 import asyncio
-from sqlalchemy import text
-from {package}.database import Database
+from concurrent.futures import ThreadPoolExecutor
+from sqlalchemy import literal, select, text
+from {package}.database import Database, Rows
 from {package}.settings import Settings
 
 database = Database(Settings())
+rows = Rows(select(literal(3).label("n")))
 
 async def ask():
     async with database.read_only() as session:
@@ -248,6 +250,8 @@ async def work():
     assert await ask() == 1
     async with database.transaction() as session:
         assert await session.scalar(text("SELECT 2")) == 2
+    for _ in range(2):
+        assert await database.rows(rows) == [dict(n=3)]
     await database.ping()
 
 async def elsewhere():
@@ -278,6 +282,8 @@ async def ping_elsewhere():
 
 asyncio.run(work())
 asyncio.run(work())
+with ThreadPoolExecutor() as other_thread:
+    other_thread.submit(asyncio.run, work()).result()
 asyncio.run(elsewhere())
 """
 

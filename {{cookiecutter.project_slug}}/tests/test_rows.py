@@ -2,6 +2,7 @@
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 import ipaddress
+import itertools
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -29,7 +30,6 @@ from {{ cookiecutter.project_slug }}.database.faults import sqlstate_of
 from {{ cookiecutter.project_slug }}.settings import Settings
 
 NOWHERE = "postgresql://postgres:secret@127.0.0.1:1/postgres"
-NUMBER = sa.table("test_moods", sa.column("number", sa.Integer)).c.number
 OWN_PID = func.pg_backend_pid()
 NOON = datetime(2026, 11, 22, 12, 30, 15, 123456)
 INDIA = timezone(timedelta(hours=5, minutes=30))
@@ -56,6 +56,19 @@ class Lowered(sa.types.TypeDecorator[str]):
 
 
 MOOD = sa.Enum(Mood, name="test_mood")
+NUMBERS = itertools.count(100)
+
+
+def next_number() -> int:
+    return next(NUMBERS)
+
+
+MOODS = sa.Table(
+    "test_moods",
+    sa.MetaData(),
+    sa.Column("mood", MOOD),
+    sa.Column("number", sa.Integer, default=next_number, onupdate=next_number),
+)
 TYPES: list[tuple[Any, list[Any]]] = [
     (sa.Boolean(), [True, False]),
     (sa.SmallInteger(), [-1]),
@@ -303,7 +316,7 @@ async def test_a_connection_that_the_server_has_closed_is_replaced(
 @pytest.mark.parametrize(
     ("statement", "change"),
     [
-        pytest.param(select(NUMBER), "ALTER number TYPE bigint", id="wider column"),
+        pytest.param(select(MOODS.c.number), "ALTER number TYPE bigint", id="wider column"),
         pytest.param(text("SELECT * FROM test_moods"), "ADD more int", id="new column"),
         pytest.param(
             select(text("*")).select_from(text("test_moods")),
@@ -346,6 +359,61 @@ async def test_stale_rows_come_from_the_replica_while_it_answers(
             assert found[0]["name"] in database_url
 
 
+async def test_a_write_is_committed(moods: Database) -> None:
+    write = Rows(sa.insert(MOODS).returning(MOODS))
+    count = text("SELECT count(*) FROM test_moods WHERE mood = 'GLAD'")
+    for number in (1, 2, 3):
+        values = {"mood": Mood.GLAD, "number": number}
+        assert await moods.write(write, **values) == [values]
+        async with moods.read_only() as session:
+            assert await session.scalar(count) == number
+
+
+async def test_a_write_has_the_columns_that_are_given(moods: Database) -> None:
+    write = Rows(sa.insert(MOODS).returning(MOODS.c.number))
+    assert await moods.write(write, number=1) == [{"number": 1}]
+    # The column's default and onupdate are functions of Python, which are called each time.
+    assert await moods.write(write) == [{"number": 100}]
+    assert await moods.write(write) == [{"number": 101}]
+    assert await moods.write(write, number=2) == [{"number": 2}]
+    change = sa.update(MOODS).where(MOODS.c.number == bindparam("old"))
+    write = Rows(change.values(mood=Mood.SAD).returning(MOODS.c.number))
+    assert await moods.write(write, old=2) == [{"number": 102}]
+    assert await moods.write(write, old=102) == [{"number": 103}]
+
+
+async def test_a_write_that_fails_at_its_commit_raises(moods: Database) -> None:
+    async with moods.transaction() as session:
+        unique = "ALTER TABLE test_moods ADD UNIQUE (number) DEFERRABLE INITIALLY DEFERRED"
+        await session.execute(text(unique))
+    write = Rows(sa.insert(MOODS).returning(MOODS.c.number))
+    assert await moods.write(write, number=1) == [{"number": 1}]
+    for _ in range(2):
+        with pytest.raises(DBAPIError) as failure:
+            await moods.write(write, number=7)
+        assert fault_of(failure.value) is Fault.CONFLICT
+    assert await moods.write(write, number=2) == [{"number": 2}]
+    assert moods.pool_status()["write"].checked_out == 0
+
+
+async def test_a_write_without_returning_is_refused(moods: Database) -> None:
+    with pytest.raises(InvalidRequestError, match="does not return rows"):
+        await moods.write(Rows(sa.insert(MOODS)), number=1)
+    async with moods.read_only() as session:
+        assert await session.scalar(text("SELECT count(*) FROM test_moods")) == 1
+
+
+async def test_a_write_of_a_test_is_rolled_back_alone(rolled_back: Database) -> None:
+    async with rolled_back.transaction() as session:
+        await session.execute(text("CREATE TABLE test_moods (mood text, number int UNIQUE)"))
+    write = Rows(sa.insert(MOODS).returning(MOODS.c.number))
+    assert await rolled_back.write(write, number=1) == [{"number": 1}]
+    with pytest.raises(DBAPIError) as failure:
+        await rolled_back.write(write, number=1)
+    assert fault_of(failure.value) is Fault.CONFLICT
+    assert await rolled_back.write(write, number=2) == [{"number": 2}]
+
+
 async def test_a_replica_that_refuses_a_statement_is_not_left(
     database_url: str,
     fresh_url: str,
@@ -363,7 +431,7 @@ async def test_a_test_reads_what_it_has_not_committed_and_cannot_write(
         await session.execute(text("CREATE TABLE test_moods (number int)"))
         await session.execute(text("CREATE SEQUENCE test_numbers"))
         await session.execute(text("INSERT INTO test_moods VALUES (7)"))
-    rows = Rows(select(NUMBER).where(NUMBER == bindparam("wanted")))
+    rows = Rows(select(MOODS.c.number).where(MOODS.c.number == bindparam("wanted")))
     write = Rows(select(func.nextval(bindparam("name", type_=sa.Text)).label("next")))
     for _ in range(2):
         assert await rolled_back.rows(rows, wanted=7) == [{"number": 7}]

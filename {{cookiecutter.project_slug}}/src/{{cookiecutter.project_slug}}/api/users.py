@@ -30,8 +30,7 @@ async def create_user(
     request: Request,
     response: Response,
 ) -> UserOut:
-    async with database.transaction() as session:
-        user = await users.insert_user(session, new.model_dump())
+    user = await users.insert_user(database, new.model_dump())
     created = UserOut.model_validate(user)
     response.headers["Location"] = path_of(request, "read_user", user_id=created.id)
     return created

@@ -27,6 +27,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from sqlalchemy.util import await_
 
 from ..settings import Settings
+from .greenlets import Greenlets
 
 logger = logging.getLogger(__name__)
 
@@ -323,6 +324,15 @@ def arrange(values: dict[str, Any], compiled: Any) -> list[Any]:
     return [values[name] for name in compiled.positiontup]
 
 
+def fetch(connection: Any, statement: str, parameters: Sequence[Any]) -> Sequence[Any]:
+    """Return the rows of a statement; asyncpg prepares it once for each connection."""
+    try:
+        rows: Sequence[Any] = await_(connection.driver_connection.fetch(statement, *parameters))
+    except Exception as error:
+        connection._handle_exception(error)  # raises SQLAlchemy's emulation of it
+    return rows
+
+
 def constraint_name(error: BaseException | None) -> str | None:
     """Return the constraint that asyncpg's exception names, if it names one."""
     name: str | None = getattr(error, "constraint_name", None)
@@ -413,6 +423,7 @@ class ConnectionOwner:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._inherited_pools: list[Pool] = []
         self._connections: WeakSet[BoundedConnection] = WeakSet()
+        self.greenlets = Greenlets()
         for engine in engines:
             event.listen(engine.sync_engine, "connect", self._note_connection)
 
@@ -439,6 +450,7 @@ class ConnectionOwner:
                 await engine.dispose()
         finally:
             close_by.reset(token)
+            self.greenlets = Greenlets()  # only their own thread can end the others
 
     def _note_connection(self, connection: Any, _record: ConnectionPoolEntry) -> None:
         self._connections.add(connection.driver_connection)
@@ -454,6 +466,7 @@ class ConnectionOwner:
             for connection in self._connections:
                 shut_down(connection)
         self._connections.clear()
+        self.greenlets = Greenlets()
         for engine in self._engines:
             engine.sync_engine.dispose(close=False)
 

@@ -10,7 +10,6 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import inspect
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
-from sqlalchemy.util import greenlet_spawn
 {% else %}
 import time
 from collections.abc import Callable, Iterator
@@ -174,7 +173,7 @@ class Database:
         stale_ok: bool = False,
         **values: Any,
     ) -> list[dict[str, Any]]:
-        """Return the rows of one statement: like read_only_connection(), at half of its cost.
+        """Return the rows of one statement: like read_only_connection(), at a third of its cost.
 
         `values` are those of the statement's parameters. Each row is a dictionary by column name.
         """
@@ -182,8 +181,18 @@ class Database:
         if stale_ok and self._replica_engine:
             async with self.read_only(stale_ok=True) as session:
                 connection = await session.connection()
-                return await connection.run_sync(statement.read_on, values)
-        return await greenlet_spawn(statement.read, self._read_engine.sync_engine, values)
+                return await connection.run_sync(statement.execute, values)
+        engine = self._read_engine.sync_engine
+        return await self._owner.greenlets.run(statement.read, engine, values)
+
+    async def write(self, statement: Rows, /, **values: Any) -> list[dict[str, Any]]:
+        """Execute one statement in a transaction of its own, and return what it has RETURNING.
+
+        It is committed: like transaction() with one execute(), at half of its cost.
+        """
+        self._claim_connections()
+        engine = self.engine.sync_engine
+        return await self._owner.greenlets.run(statement.write, engine, values)
 
     async def run(
         self,

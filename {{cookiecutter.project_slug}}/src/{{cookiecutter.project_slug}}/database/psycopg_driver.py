@@ -136,6 +136,15 @@ def arrange(values: dict[str, Any], _compiled: Any) -> dict[str, Any]:
     return values
 
 
+def fetch(
+    connection: BoundedConnection,
+    statement: str,
+    parameters: Mapping[str, Any],
+) -> Sequence[Any]:
+    """Return the rows of a statement; psycopg prepares it when it has come five times."""
+    return connection.execute(statement, parameters).fetchall()
+
+
 def constraint_name(error: BaseException | None) -> str | None:
     """Return the constraint that psycopg's exception names, if it names one."""
     name: str | None = getattr(getattr(error, "diag", None), "constraint_name", None)

@@ -6,7 +6,7 @@ types of parameters and columns, the errors, and the log of slow statements.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,7 +19,7 @@ from . import asyncpg_driver as driver
 
 
 class Rows:
-    """A statement for Database.rows(): create it once, at module level.
+    """A statement for Database.rows() or Database.write(): create it once, at module level.
 
     Its rows are dictionaries, because looking up each value of a Row by name takes three times as
     long. Two columns of one name raise InvalidRequestError.
@@ -31,29 +31,43 @@ class Rows:
         self._plans: WeakKeyDictionary[Dialect, Plan] = WeakKeyDictionary()
 
     def read(self, engine: Engine, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the rows that a connection of the engine reads."""
+        """Return the rows, on a connection of the engine."""
         with engine.connect() as connection:
-            return self.read_on(connection, values)
+            return self.execute(connection, values)
 
-    def read_on(self, connection: Connection, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the rows that this connection reads, in its transaction if it is in one."""
+    def write(self, engine: Engine, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the rows when the transaction of the statement is committed."""
+        with engine.begin() as connection:
+            return self.execute(connection, values)
+
+    def execute(self, connection: Connection, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the rows, in the transaction of the connection if it is in one."""
         plan = self._plans.get(connection.dialect)
-        if plan is None or is_watched(connection.engine) or begins_at_execute(connection):
+        if (
+            plan is None
+            or plan.parameters != values.keys()
+            or is_watched(connection.engine)
+            or begins_at_execute(connection)
+        ):
             result = connection.execute(self.statement, values)
             names = unique_names(result)
             if is_reusable(result):
-                self._plans[connection.dialect] = Plan(result)
+                self._plans[connection.dialect] = Plan(result, values.keys())
             return [dict(zip(names, row, strict=True)) for row in result]
-        return plan.read_on(connection, values)
+        return plan.execute(connection, values)
 
 
 class Plan:
     """How SQLAlchemy has executed a statement: its SQL, and the types of what goes in and out."""
 
-    def __init__(self, result: CursorResult[Any]) -> None:
+    def __init__(self, result: CursorResult[Any], parameters: Iterable[str]) -> None:
+        self.parameters = set(parameters)
         # SQLAlchemy has no public names for the processors of values.
         context: Any = result.context
         metadata: Any = result._metadata
+        # The one that the log of slow statements has wrapped.
+        self._fetch = vars(context.dialect).get("fetch", driver.fetch)
+        self._sql: str = context.compiled.string
         self._compiled = context.compiled
         self._literals = context.extracted_parameters
         self._bind_processors = context.compiled._bind_processors
@@ -64,19 +78,14 @@ class Plan:
             if process
         ]
 
-    def read_on(self, connection: Connection, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-        sql: str = self._compiled.string
+    def execute(self, connection: Connection, values: Mapping[str, Any]) -> list[dict[str, Any]]:
         parameters: Any = values
-        cursor = None
         try:
             parameters = self._parameters(values)
-            cursor = connection.connection.cursor()
-            connection.dialect.do_execute(cursor, sql, parameters)
-            found = cursor.fetchall()
-            cursor.close()
+            found = self._fetch(connection.connection.dbapi_connection, self._sql, parameters)
         except BaseException as error:
             # As SQLAlchemy itself does: the events, the exception's class, the lost connection.
-            connection._handle_dbapi_exception(error, sql, parameters, cursor, None)
+            connection._handle_dbapi_exception(error, self._sql, parameters, None, None)
         rows = [dict(zip(self._names, row, strict=True)) for row in found]
         for name, process in self._result_processors:
             for row in rows:
@@ -104,6 +113,7 @@ def is_reusable(result: CursorResult[Any]) -> bool:
     """Whether all executions have the same SQL and the same columns.
 
     An IN grows with its list. What columns a text() or an asterisk has, only the server knows.
+    SQLAlchemy calls the defaults of columns that Python computes anew for each row.
     """
     compiled: Any = result.context.compiled
     return bool(
@@ -111,6 +121,8 @@ def is_reusable(result: CursorResult[Any]) -> bool:
         and compiled._result_columns
         and not compiled.post_compile_params
         and not compiled.literal_execute_params
+        and not compiled.insert_prefetch
+        and not compiled.update_prefetch
         and not compiled.escaped_bind_names,
     )
 

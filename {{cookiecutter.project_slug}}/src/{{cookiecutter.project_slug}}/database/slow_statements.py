@@ -7,6 +7,10 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
+from . import asyncpg_driver as driver
+{% endcall %}
+
 logger = logging.getLogger(__name__)
 
 # Characters of a statement that a line shows.
@@ -20,11 +24,11 @@ def log_slow_statements(engine: Engine, threshold: float) -> None:
     statement_timeout.
     """
 
-    def timed(call: Callable[..., None]) -> Callable[..., None]:
-        def execute(cursor: Any, statement: str, *arguments: Any) -> None:
+    def timed(call: Callable[..., Any]) -> Callable[..., Any]:
+        def execute(cursor: Any, statement: str, *arguments: Any) -> Any:
             started = time.perf_counter()
             try:
-                call(cursor, statement, *arguments)
+                return call(cursor, statement, *arguments)
             finally:
                 log_if_slow(statement, started, threshold)
 
@@ -48,6 +52,7 @@ def log_slow_statements(engine: Engine, threshold: float) -> None:
         do_execute_no_params=timed(dialect.do_execute_no_params),
         do_executemany=timed(dialect.do_executemany),
         do_commit=timed_as("COMMIT", dialect.do_commit),
+        fetch=timed(driver.fetch),  # ours, for Rows
     )
 {% if cookiecutter.engine == "async" %}
     vars(dialect)["do_begin"] = timed_as("BEGIN", dialect.do_begin)

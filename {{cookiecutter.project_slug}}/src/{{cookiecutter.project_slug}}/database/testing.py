@@ -75,7 +75,11 @@ class ConnectionDatabase(Database):
         **values: Any,
     ) -> list[dict[str, Any]]:
         async with self.read_only_connection() as connection:
-            return await connection.run_sync(statement.read_on, values)
+            return await connection.run_sync(statement.execute, values)
+
+    async def write(self, statement: Rows, /, **values: Any) -> list[dict[str, Any]]:
+        async with self._connection.begin_nested():
+            return await self._connection.run_sync(statement.execute, values)
 
     @property
     def readiness(self) -> ReadinessProbe:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 {% if cookiecutter.engine == "async" %}
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -27,7 +27,9 @@ class UserOrder(StrEnum):
     EMAIL = "email"
 
 
-SELECT_USER_BY_ID = Rows(select(User.__table__).where(User.__table__.c.id == bindparam("user_id")))
+USERS = User.metadata.tables["users"]
+SELECT_USER_BY_ID = Rows(select(USERS).where(USERS.c.id == bindparam("user_id")))
+INSERT_USER = Rows(insert(USERS).returning(USERS))
 FILTERS = {
     "role": User.role == bindparam("role"),
     "is_active": User.is_active == bindparam("is_active"),
@@ -41,10 +43,6 @@ USER_PAGES = {
     ),
     UserOrder.EMAIL: KeysetPages(select(User), User.email, filters=FILTERS),
 }
-
-# On the table, because an object of the session costs more than the row itself.
-USERS = User.metadata.tables["users"]
-INSERT_USER = insert(USERS).returning(USERS)
 # Otherwise a None is left out, and each change of the columns begins another statement.
 NULLS_AS_GIVEN = {"render_nulls": True}
 
@@ -135,11 +133,10 @@ async def count_posts_by_user(session: AsyncSession) -> list[tuple[User, int]]:
     return [(user, count) for user, count in result]
 
 
-async def insert_user(session: AsyncSession, values: Mapping[str, Any]) -> Row[Any]:
-    """Insert a user; return its row, with what the server computed."""
-    result = await session.execute(INSERT_USER, values)
-    row: Row[Any] = result.one()
-    return row
+async def insert_user(database: Database, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Insert a user and commit; return the row, with what the server computed."""
+    rows = await database.write(INSERT_USER, **values)
+    return rows[0]
 
 
 async def insert_users(session: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> None:
