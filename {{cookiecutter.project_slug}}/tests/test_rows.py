@@ -314,33 +314,64 @@ async def test_a_connection_that_the_server_has_closed_is_replaced(
 
 
 @pytest.mark.parametrize(
-    ("statement", "change"),
+    ("statement", "changes"),
     [
-        pytest.param(select(MOODS.c.number), "ALTER number TYPE bigint", id="wider column"),
-        pytest.param(text("SELECT * FROM test_moods"), "ADD more int", id="new column"),
+        pytest.param(
+            select(MOODS.c.number),
+            ["ALTER TABLE test_moods ALTER number TYPE bigint"],
+            id="wider column",
+        ),
+        pytest.param(
+            text("SELECT * FROM test_moods"),
+            ["ALTER TABLE test_moods ADD more int"],
+            id="new column",
+        ),
         pytest.param(
             select(text("*")).select_from(text("test_moods")),
-            "ADD more int",
+            ["ALTER TABLE test_moods ADD more int"],
             id="asterisk",
+        ),
+        pytest.param(
+            select(MOODS.c.number).where(MOODS.c.mood == Mood.SAD),
+            [
+                "ALTER TYPE test_mood RENAME TO test_old_mood",
+                "CREATE TYPE test_mood AS ENUM ('GLAD', 'SAD')",
+                "ALTER TABLE test_moods ALTER mood TYPE test_mood USING mood::text::test_mood",
+                "DROP TYPE test_old_mood",
+            ],
+            id="replaced enum",
         ),
     ],
 )
+@pytest.mark.parametrize("in_session", [False, True])
 async def test_a_changed_table_costs_a_reader_one_answer_at_most(
     moods: Database,
+    database_url: str,
     statement: sa.Executable,
-    change: str,
+    changes: list[str],
+    in_session: bool,
 ) -> None:
     rows = Rows(statement)
-    for _ in range(7):  # the drivers prepare what they see often
-        await moods.rows(rows)
-    async with moods.transaction() as session:
-        await session.execute(text(f"ALTER TABLE test_moods {change}"))
+
+    async def read(database: Database) -> None:
+        if in_session:
+            async with database.read_only() as session:
+                await session.execute(statement)
+        else:
+            await database.rows(rows)
+
     faults: list[Fault | None] = []
-    for _ in range(10):
-        try:
-            await moods.rows(rows)
-        except DBAPIError as error:
-            faults.append(fault_of(error))
+    async with Database(Settings(database_url=database_url)) as database:
+        for _ in range(7):  # the drivers prepare what they see often
+            await read(database)
+        async with moods.transaction() as session:
+            for change in changes:
+                await session.execute(text(change))
+        for _ in range(10):
+            try:
+                await read(database)
+            except DBAPIError as error:
+                faults.append(fault_of(error))
     assert faults in ([], [Fault.UNAVAILABLE])
 
 

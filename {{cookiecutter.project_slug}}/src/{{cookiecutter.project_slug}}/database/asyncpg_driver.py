@@ -17,7 +17,11 @@ from urllib.parse import urlencode
 from weakref import WeakSet
 
 from asyncpg import Connection, DataError, InterfaceError, PostgresError
-from asyncpg.exceptions import InvalidCachedStatementError, OutdatedSchemaCacheError
+from asyncpg.exceptions import (
+    InternalServerError,
+    InvalidCachedStatementError,
+    OutdatedSchemaCacheError,
+)
 from sqlalchemy import Engine, Pool, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
@@ -379,8 +383,12 @@ def shorten(error: BaseException, message: str) -> None:
 
 def is_outdated_plan(error: BaseException | None) -> bool:
     """Whether a statement that the connection has prepared no longer fits the schema."""
-    outdated = (InvalidCachedStatementError, OutdatedSchemaCacheError)
-    return error is not None and isinstance(error.__cause__, outdated)
+    cause = error and error.__cause__
+    if isinstance(cause, InternalServerError):
+        # The type of a parameter is gone, such as an enum that was replaced. PostgreSQL does not
+        # translate its internal errors.
+        return str(cause).startswith("cache lookup failed for type")
+    return isinstance(cause, InvalidCachedStatementError | OutdatedSchemaCacheError)
 
 
 def is_closed(connection: Any) -> bool:

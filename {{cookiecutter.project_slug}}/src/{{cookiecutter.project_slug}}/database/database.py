@@ -173,7 +173,7 @@ class Database:
         stale_ok: bool = False,
         **values: Any,
     ) -> list[dict[str, Any]]:
-        """Return the rows of one statement: like read_only_connection(), at a third of its cost.
+        """Return the rows of one statement: like read_only_connection(), at half of its cost.
 
         `values` are those of the statement's parameters. Each row is a dictionary by column name.
         """
@@ -186,9 +186,9 @@ class Database:
         return await self._owner.greenlets.run(statement.read, engine, values)
 
     async def write(self, statement: Rows, /, **values: Any) -> list[dict[str, Any]]:
-        """Execute one statement in a transaction of its own, and return what it has RETURNING.
+        """Execute one statement in a transaction of its own; return the rows of its RETURNING.
 
-        It is committed: like transaction() with one execute(), at half of its cost.
+        They are committed: like transaction() with one execute(), at half of its cost.
         """
         self._claim_connections()
         engine = self.engine.sync_engine

@@ -179,6 +179,10 @@ def shorten(error: BaseException, message: str) -> None:
 
 def is_outdated_plan(error: BaseException | None) -> bool:
     """Whether a statement that the connection has prepared no longer fits the schema."""
+    if isinstance(error, psycopg.errors.InternalError_):
+        # The type of a parameter is gone, such as an enum that was replaced. PostgreSQL does not
+        # translate its internal errors.
+        return str(error).startswith("cache lookup failed for type")
     # Not by the message, which is in the server's language.
     return (
         isinstance(error, psycopg.errors.FeatureNotSupported)
