@@ -334,6 +334,7 @@ def fetch(connection: Any, statement: str, parameters: Sequence[Any]) -> Sequenc
         rows: Sequence[Any] = await_(connection.driver_connection.fetch(statement, *parameters))
     except Exception as error:
         connection._handle_exception(error)  # raises SQLAlchemy's emulation of it
+        raise
     return rows
 
 
