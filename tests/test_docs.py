@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import yaml
 from execute_documents import main as execute_documents
-from projects import KINDS, BakedProject, tree
+from projects import KINDS, KINDS_IN_PAIRS, BakedProject, tree
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +34,7 @@ def follow(project: BakedProject, *documents: str) -> str:
     return project.run("dev", *environment, sys.executable, "-W", "error", FOLLOW, *documents)
 
 
-@pytest.mark.parametrize("answers", KINDS)
+@pytest.mark.parametrize("answers", KINDS_IN_PAIRS)
 def test_every_block_of_the_documents_works(
     bake: Callable[..., BakedProject], answers: dict[str, Any]
 ) -> None:

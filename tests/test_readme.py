@@ -4,9 +4,10 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from projects import BakedProject
+from projects import KINDS_IN_PAIRS, BakedProject
 
 pytestmark = pytest.mark.slow
 
@@ -31,28 +32,22 @@ def follow(project: BakedProject, steps: str) -> None:
             path.write_text(block)
 
 
-@pytest.mark.parametrize("engine", ["async", "sync"])
-@pytest.mark.parametrize("fastapi", ["yes", "no"], ids=lambda answer: f"fastapi-{answer}")
-@pytest.mark.parametrize("models", ["yes", "no"], ids=lambda answer: f"models-{answer}")
+@pytest.mark.parametrize("answers", KINDS_IN_PAIRS)
 def test_the_five_steps_work_as_written(
-    bake: Callable[..., BakedProject],
-    engine: str,
-    fastapi: str,
-    models: str,
-    mypy_cache: Path,
+    bake: Callable[..., BakedProject], answers: dict[str, Any], mypy_cache: Path
 ) -> None:
-    project = bake(engine=engine, fastapi=fastapi, example_models=models)
+    project = bake(**answers)
     readme = (project.path / "README.md").read_text()
     steps = readme.partition("## Add a model in five steps\n")[2].partition("\n## Settings")[0]
     follow(project, steps)
     project.run("dev", "alembic", "check")
-    if fastapi == "no":
+    if answers["fastapi"] == "no":
         assert "Tea 3.50" in project.run("dev", "python", "add_product.py")
     project.run("ruff", "check", "--no-cache")
     project.run("ruff", "format", "--check", "--no-cache")
     project.run("mypy", "--strict", "--cache-dir", str(mypy_cache))
     # This environment has what any project needs; a sync one does without pytest-asyncio.
-    unused = ["-p", "no:asyncio"] if engine == "sync" else []
+    unused = ["-p", "no:asyncio"] if answers["engine"] == "sync" else []
     assert "2 passed" in project.run("pytest", *unused, "-k", "product")
 
 
