@@ -16,7 +16,6 @@ from cookiecutter.main import cookiecutter
 
 TEMPLATE = Path(__file__).resolve().parents[1]
 START_TIMEOUT = 30.0
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 
 UVICORN = ("uvicorn", "--log-level", "warning", "--no-access-log")
@@ -52,12 +51,9 @@ class Service:
 
     def cpu_seconds(self) -> float:
         """What the processes have used so far, in user and system mode, with all their threads."""
-        ticks = 0
-        for pid in self.pids():
-            stat = Path(f"/proc/{pid}/stat").read_text()
-            user, system = stat.rpartition(")")[2].split()[11:13]
-            ticks += int(user) + int(system)
-        return ticks / TICKS_PER_SECOND
+        threads = [path for pid in self.pids() for path in Path(f"/proc/{pid}/task").iterdir()]
+        # Nanoseconds, where /proc/PID/stat counts hundredths of a second.
+        return sum(int((path / "schedstat").read_text().split()[0]) for path in threads) / 1e9
 
     def memory(self) -> int:
         """The bytes of main memory that the processes occupy."""
