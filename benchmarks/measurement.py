@@ -10,7 +10,7 @@ import random
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ CONNECTIONS = 16
 MANY_CONNECTIONS = 64
 # In how many pieces a candidate's time of a round is measured.
 TURNS = 8
+# Seconds of load, on each endpoint, before a service is measured.
+WARM_UP = 0.3
 READ_BY_ID, LIST, CREATE = "read by id", "list of 20", "create"
 ENDPOINTS = (READ_BY_ID, LIST, CREATE)
 
@@ -53,6 +55,16 @@ FROM generate_series(1, {USERS}) AS n
 
 # Every new user has an e-mail address of their own.
 numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An application, the directory that it is imported from, and what serves it."""
+
+    application: str
+    directory: Path
+    server: Sequence[str] = UVICORN
+
 
 Figures = dict[str, dict[str, list[float]]]
 
@@ -97,22 +109,22 @@ def database(project: Path) -> Iterator[str]:
 def measure(directory: Path, rounds: int, seconds: float, before: Path | None) -> Results:
     """Measure each candidate in every round, and the template in `before` as well."""
     projects = {engine: render(directory / engine, engine=engine) for engine in ("async", "sync")}
-    candidates = {name: (projects[engine], server) for name, (engine, server) in RENDERED.items()}
+    candidates = {
+        name: Candidate(f"benchmarks.{module}:app", TEMPLATE)
+        for name, module in HAND_WRITTEN.items()
+    }
+    for name, (engine, server) in RENDERED.items():
+        candidates[name] = candidate(projects[engine], server)
     if before is not None:
         for engine in ("async", "sync"):
             project = render(directory / f"{engine}-before", before, engine=engine)
-            candidates[f"rendered, {engine}, before"] = (project, UVICORN)
-    with contextlib.ExitStack() as stack:
-        url = stack.enter_context(database(projects["async"]))
-        services = {
-            name: stack.enter_context(serve(f"benchmarks.{module}:app", TEMPLATE, url))
-            for name, module in HAND_WRITTEN.items()
-        }
-        for name, (project, server) in candidates.items():
-            application = f"{project.name}.api.app:app"
-            services[name] = stack.enter_context(serve(application, project / "src", url, server))
-        compare_answers(services)
-        return in_turns(services, url, rounds, seconds)
+            candidates[f"rendered, {engine}, before"] = candidate(project)
+    with database(projects["async"]) as url:
+        return in_turns(candidates, url, rounds, seconds)
+
+
+def candidate(project: Path, server: Sequence[str] = UVICORN) -> Candidate:
+    return Candidate(f"{project.name}.api.app:app", project / "src", server)
 
 
 def migrate(project: Path, url: str) -> None:
@@ -147,19 +159,36 @@ def answer_of(service: Service, path: str) -> Any:
     return answer | {"next": bool(answer.get("next"))}
 
 
-def in_turns(services: dict[str, Service], url: str, rounds: int, seconds: float) -> Results:
+def in_turns(candidates: dict[str, Candidate], url: str, rounds: int, seconds: float) -> Results:
     results = Results()
-    for number in range(rounds + 1):
-        for endpoint in ENDPOINTS:
-            costs = cpu_per_request(services, endpoint, seconds)
-            for name in random.sample(list(services), len(services)):
-                latency = high_latency(services[name], endpoint, seconds)
-                if number > 0:  # the first round opens connections and fills caches
-                    results.costs[endpoint][name].append(costs[name])
+    for number in range(1, rounds + 1):
+        # New processes each time: of two with the same code, one may be a tenth slower for good.
+        with serve_all(candidates, url) as services:
+            for endpoint in ENDPOINTS:
+                for name, cost in cpu_per_request(services, endpoint, seconds).items():
+                    results.costs[endpoint][name].append(cost)
+                for name in random.sample(list(services), len(services)):
+                    latency = high_latency(services[name], endpoint, seconds)
                     results.latencies[endpoint][name].append(latency)
-                remove_new_users(endpoint, url)
+                    remove_new_users(endpoint, url)
         print(f"round {number} of {rounds}", file=sys.stderr)
     return results
+
+
+@contextlib.contextmanager
+def serve_all(candidates: dict[str, Candidate], url: str) -> Iterator[dict[str, Service]]:
+    """All candidates at work, with open connections and filled caches."""
+    with contextlib.ExitStack() as stack:
+        services = {
+            name: stack.enter_context(serve(each.application, each.directory, url, each.server))
+            for name, each in candidates.items()
+        }
+        compare_answers(services)
+        for endpoint in ENDPOINTS:
+            for service in services.values():
+                high_latency(service, endpoint, WARM_UP)
+            remove_new_users(endpoint, url)
+        yield services
 
 
 def remove_new_users(endpoint: str, url: str) -> None:

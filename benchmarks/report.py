@@ -78,8 +78,8 @@ def as_markdown(
         "",
         "All figures are from one run, in which the candidates take turns.",
         f"A cell shows the median of {rounds} rounds, and the range in parentheses.",
-        f"In each round, every candidate runs for {seconds:g} s on each endpoint, "
-        f"in {TURNS} turns.",
+        "In each round, every candidate has a new process, "
+        f"which runs for {seconds:g} s on each endpoint, in {TURNS} turns.",
         "Most tutorials and templates, such as rafsaf's and grillazz's, have a dependency that "
         "yields the session.",
         "In others, such as s3rius's, the dependency commits as well.",
