@@ -50,10 +50,8 @@ class Service:
         return [self.pid, *map(int, children)]
 
     def cpu_seconds(self) -> float:
-        """What the processes have used so far, in user and system mode, with all their threads."""
-        threads = [path for pid in self.pids() for path in Path(f"/proc/{pid}/task").iterdir()]
-        # Nanoseconds, where /proc/PID/stat counts hundredths of a second.
-        return sum(int((path / "schedstat").read_text().split()[0]) for path in threads) / 1e9
+        """What the processes have used so far, with all their threads, also those that ended."""
+        return sum(time.clock_gettime(cpu_clock(pid)) for pid in self.pids())
 
     def memory(self) -> int:
         """The bytes of main memory that the processes occupy."""
@@ -72,6 +70,14 @@ class Service:
         except HTTPError as error:
             return error.code
         return 200
+
+
+def cpu_clock(pid: int) -> int:
+    """The clock of a process, as clock_getcpuclockid() of Linux gives it.
+
+    It counts nanoseconds, and /proc/PID/stat hundredths of a second.
+    """
+    return (~pid << 3) | 2
 
 
 @contextmanager
