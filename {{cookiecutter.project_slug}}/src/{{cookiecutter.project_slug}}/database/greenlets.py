@@ -1,4 +1,4 @@
-"""Greenlets that are used again, because a new one costs more than a short read in it.
+"""Greenlets that are used again, because a new one costs as much as asyncpg's part of a short read.
 
 SQLAlchemy awaits what the driver does in a greenlet, and makes a new one for each of its calls.
 Python 3.11 and newer map memory for the stack of each new greenlet, and unmap it at its end.

@@ -1,8 +1,14 @@
 """Rows of a statement that is compiled once, and then executed by the driver.
 
-SQLAlchemy spends most of a short read around the driver: an execution context, a result, and in
-an async project a greenlet for each step. Rows need none of these. They keep SQLAlchemy's pool, the
-types of parameters and columns, the errors, and the log of slow statements.
+{% if cookiecutter.engine == "async" %}
+SQLAlchemy spends most of a short statement around the driver: an execution context, a cursor, a
+result, and a new greenlet for each step. Rows need none of these: their greenlet is kept.
+{% else %}
+SQLAlchemy spends most of a short statement around the driver: an execution context, a cursor and a
+result. Rows need none of these.
+{% endif %}
+They keep SQLAlchemy's pool, the types of parameters and columns, the errors, and the log of slow
+statements.
 """
 
 import logging
