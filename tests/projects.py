@@ -33,9 +33,7 @@ KINDS = [
 # Half of them have each answer together with each other one; `pytest -m long` takes the rest, too.
 PAIRS = {0, 3, 5, 6}
 KINDS_IN_PAIRS = [
-    kind
-    if number in PAIRS
-    else pytest.param(*kind.values, id=kind.id, marks=pytest.mark.long)
+    kind if number in PAIRS else pytest.param(*kind.values, id=kind.id, marks=pytest.mark.long)
     for number, kind in enumerate(KINDS)
 ]
 
