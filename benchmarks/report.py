@@ -69,6 +69,7 @@ def as_markdown(
     seconds: float,
 ) -> str:
     names = by_speed(results)
+    before = any(name.endswith("before") for name in names)
     difference = noise(results)
     verdict = "quiet enough" if difference <= QUIET else "too noisy: repeat the run"
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
@@ -89,6 +90,7 @@ def as_markdown(
         "The table shows the CPU time per request of one server process on one core, "
         f"with {CONNECTIONS} connections.",
         "x is the seed pattern's CPU time divided by the candidate's, so higher is faster.",
+        *(["The template is compared with an earlier state of it, too: before."] if before else []),
         "",
         *cost_table(results.costs, names),
         "",
