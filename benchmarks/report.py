@@ -184,7 +184,7 @@ def plot(costs: Figures, path: Path) -> None:
     """Bars of the medians, with the range over the rounds."""
     by_id = costs[READ_BY_ID]
     names = sorted(
-        by_id.keys() - {SEED_AGAIN},
+        (name for name in by_id if name != SEED_AGAIN and not name.endswith("before")),
         key=lambda name: statistics.median(ratios(by_id, name)),
     )
     mpl.rcParams["svg.hashsalt"] = "benchmarks"  # the same file from the same figures
