@@ -26,7 +26,10 @@ from {{ cookiecutter.project_slug }}.database import (
     fault_of,
 )
 from {{ cookiecutter.project_slug }}.database.base import AwareDateTime
-from {{ cookiecutter.project_slug }}.database.faults import sqlstate_of
+from {{ cookiecutter.project_slug }}.database.faults import (
+    OutcomeUnknownError,
+    sqlstate_of,
+)
 from {{ cookiecutter.project_slug }}.settings import Settings
 
 NOWHERE = "postgresql://postgres:secret@127.0.0.1:1/postgres"
@@ -68,6 +71,19 @@ MOODS = sa.Table(
     sa.MetaData(),
     sa.Column("mood", MOOD),
     sa.Column("number", sa.Integer, default=next_number, onupdate=next_number),
+)
+REPLACE_ENUM = [
+    "ALTER TYPE test_mood RENAME TO test_old_mood",
+    "CREATE TYPE test_mood AS ENUM ('GLAD', 'SAD')",
+    "ALTER TABLE test_moods ALTER mood TYPE test_mood USING mood::text::test_mood",
+    "DROP TYPE test_old_mood",
+]
+# A deferred trigger ends the connection while the server commits the number 13.
+DIE_AT_COMMIT = (
+    "CREATE FUNCTION test_die() RETURNS trigger LANGUAGE plpgsql AS"
+    " 'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'",
+    "CREATE CONSTRAINT TRIGGER test_die AFTER INSERT ON test_moods DEFERRABLE INITIALLY DEFERRED"
+    " FOR EACH ROW WHEN (NEW.number = 13) EXECUTE FUNCTION test_die()",
 )
 TYPES: list[tuple[Any, list[Any]]] = [
     (sa.Boolean(), [True, False]),
@@ -333,13 +349,15 @@ async def test_a_connection_that_the_server_has_closed_is_replaced(
         ),
         pytest.param(
             select(MOODS.c.number).where(MOODS.c.mood == Mood.SAD),
-            [
-                "ALTER TYPE test_mood RENAME TO test_old_mood",
-                "CREATE TYPE test_mood AS ENUM ('GLAD', 'SAD')",
-                "ALTER TABLE test_moods ALTER mood TYPE test_mood USING mood::text::test_mood",
-                "DROP TYPE test_old_mood",
-            ],
+            REPLACE_ENUM,
             id="replaced enum",
+        ),
+        pytest.param(
+            select(MOODS.c.number).where(
+                MOODS.c.mood == sa.any_(bindparam("moods", [Mood.SAD], pg.ARRAY(MOOD))),
+            ),
+            REPLACE_ENUM,
+            id="array of a replaced enum",
         ),
     ],
 )
@@ -375,6 +393,17 @@ async def test_a_changed_table_costs_a_reader_one_answer_at_most(
     assert faults in ([], [Fault.UNAVAILABLE])
 
 
+{% if cookiecutter.engine == "sync" %}
+async def test_a_connection_keeps_no_rows(database: Database) -> None:
+    rows = Rows(select(literal("value").label("text")))
+    for _ in range(3):
+        await database.rows(rows)
+    async with database.read_only_connection() as connection:
+        driver: Any = connection.connection.driver_connection
+        assert driver.reader.pgresult is None
+
+
+{% endif %}
 async def test_stale_rows_come_from_the_replica_while_it_answers(
     database_url: str,
     fresh_url: str,
@@ -425,6 +454,47 @@ async def test_a_write_that_fails_at_its_commit_raises(moods: Database) -> None:
         assert fault_of(failure.value) is Fault.CONFLICT
     assert await moods.write(write, number=2) == [{"number": 2}]
     assert moods.pool_status()["write"].checked_out == 0
+
+
+@pytest.mark.parametrize("pgbouncer", [False, True])
+async def test_a_write_whose_commit_is_lost_has_an_unknown_outcome(
+    moods: Database,
+    database_url: str,
+    pgbouncer: bool,
+) -> None:
+    async with moods.transaction() as session:
+        for statement in DIE_AT_COMMIT:
+            await session.execute(text(statement))
+    write = Rows(sa.insert(MOODS).returning(MOODS.c.number))
+    settings = Settings(database_url=database_url, database_pgbouncer=pgbouncer)
+    async with Database(settings) as database:
+        assert await database.write(write, number=1) == [{"number": 1}]
+        with pytest.raises(OutcomeUnknownError) as failure:
+            await database.write(write, number=13)
+        assert fault_of(failure.value) is Fault.OUTCOME_UNKNOWN
+        assert await database.write(write, number=2) == [{"number": 2}]
+    async with moods.transaction() as session:
+        await session.execute(text("DROP FUNCTION test_die CASCADE"))
+
+
+async def test_a_replaced_enum_costs_a_writer_one_answer_at_most(
+    moods: Database,
+    database_url: str,
+) -> None:
+    write = Rows(sa.insert(MOODS).returning(MOODS.c.mood))
+    faults: list[Fault | None] = []
+    async with Database(Settings(database_url=database_url)) as database:
+        for _ in range(7):
+            await database.write(write, mood=Mood.SAD, number=1)
+        async with moods.transaction() as session:
+            for change in REPLACE_ENUM:
+                await session.execute(text(change))
+        for _ in range(10):
+            try:
+                await database.write(write, mood=Mood.SAD, number=1)
+            except DBAPIError as error:
+                faults.append(fault_of(error))
+    assert faults in ([], [Fault.UNAVAILABLE])
 
 
 async def test_a_write_without_returning_is_refused(moods: Database) -> None:

@@ -159,7 +159,7 @@ class Database:
 
     @asynccontextmanager
     async def read_only_connection(self) -> AsyncIterator[AsyncConnection]:
-        """Open a connection for rows: like read_only(), at two thirds of its cost."""
+        """Open a connection for rows: like read_only(), at half of its cost."""
         self._claim_connections()
         with values_are_hidden:
             async with self._read_engine.connect() as connection:
@@ -173,7 +173,7 @@ class Database:
         stale_ok: bool = False,
         **values: Any,
     ) -> list[dict[str, Any]]:
-        """Return the rows of one statement: like read_only_connection(), at half of its cost.
+        """Return the rows of one statement: cheaper than read_only_connection().
 
         `values` are those of the statement's parameters. Each row is a dictionary by column name.
         """
@@ -188,7 +188,7 @@ class Database:
     async def write(self, statement: Rows, /, **values: Any) -> list[dict[str, Any]]:
         """Execute one statement in a transaction of its own; return the rows of its RETURNING.
 
-        They are committed: like transaction() with one execute(), at half of its cost.
+        They are committed: like transaction() with one execute(), and cheaper.
         """
         self._claim_connections()
         engine = self.engine.sync_engine

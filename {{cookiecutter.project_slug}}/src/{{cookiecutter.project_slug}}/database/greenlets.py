@@ -12,7 +12,7 @@ from greenlet import getcurrent, greenlet
 
 T = TypeVar("T")
 
-# A greenlet that waits for work keeps about 20 KB.
+# A greenlet that waits for work keeps some 10 KB.
 KEPT = 100
 
 

@@ -147,7 +147,9 @@ def fetch(
     parameters: Mapping[str, Any],
 ) -> Sequence[Any]:
     """Return the rows of a statement; psycopg prepares it when it has come five times."""
-    return connection.reader.execute(statement, parameters).fetchall()
+    rows = connection.reader.execute(statement, parameters).fetchall()
+    connection.reader._reset()  # it would keep the result until its next statement
+    return rows
 
 
 def constraint_name(error: BaseException | None) -> str | None:
