@@ -4,30 +4,29 @@
 import asyncio
 import sys
 
-from pydantic import ValidationError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from .database import Database
 from .migrations import heads
-from .settings import Settings
+from .settings import Settings, SettingsError
 
 
 async def status() -> list[str]:
     """Return lines about the server, the schema and the pools; raises SQLAlchemyError."""
-    async with Database(Settings()) as database:
-        await database.ping()
-        readiness = await database.readiness.check()
+    settings = Settings()
+    async with Database(settings) as database:
+        revision = await database.ping()
         async with database.read_only() as session:
             server = await session.scalar(text("SHOW server_version"))
             max_connections = await session.scalar(text("SHOW max_connections"))
-        pools = database.pool_status()
-    needed = sum(pool.limit for pool in pools.values()) + 1  # and the probe's connection
+    # A pool for writes, one for reads, and one connection for ping().
+    needed = 2 * (settings.database_pool_size + settings.database_max_overflow) + 1
     expected = ", ".join(sorted(heads())) or None
-    agreement = "the head" if readiness.revision == expected else f"the head is {expected}"
+    agreement = "the head" if revision == expected else f"the head is {expected}"
     return [
         f"server: PostgreSQL {server}",
-        f"revision: {readiness.revision} ({agreement})",
+        f"revision: {revision} ({agreement})",
         f"pools: a process opens at most {needed} of the server's {max_connections} connections",
     ]
 
@@ -35,7 +34,7 @@ async def status() -> list[str]:
 def main() -> int:
     try:
         lines = asyncio.run(status())
-    except (SQLAlchemyError, ValidationError) as error:
+    except (SQLAlchemyError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 1
     print("\n".join(lines))

@@ -1,8 +1,7 @@
-"""The database layer: engines, sessions, units of work, transactions, health."""
+"""The database layer: engines, sessions, units of work, fetch(), and what errors mean."""
 
-from .base import Base
+from .base import Base, Entity
 from .database import Database
 from .faults import Fault, OutcomeUnknownError, fault_of
-from .rows import Rows
 
-__all__ = ["Base", "Database", "Fault", "OutcomeUnknownError", "Rows", "fault_of"]
+__all__ = ["Base", "Database", "Entity", "Fault", "OutcomeUnknownError", "fault_of"]

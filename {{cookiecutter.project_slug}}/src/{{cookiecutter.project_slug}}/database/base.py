@@ -1,35 +1,82 @@
 """What every model shares: the declarative base, names of constraints, column types."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Identity, MetaData, Uuid, func
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy import BigInteger, DateTime, Dialect, Identity, MetaData, Numeric, Uuid, event, func
+from sqlalchemy.dialects.postgresql import (
+    JSONB,
+    TSMULTIRANGE,
+    TSRANGE,
+    TSTZMULTIRANGE,
+    TSTZRANGE,
+    Range,
+)
+from sqlalchemy.ext.mutable import MutableDict
+from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, mapped_column
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from .hidden_values import RefusedValueError
+
+class RefusedValueError(ValueError):
+    """A column's type refuses a value. The message is shown, so it must not hold the value."""
+
+
+def refuse_naive(moment: datetime | None) -> None:
+    """Refuse what a driver would change or could not read back.
+
+    These are naive datetimes, whose zone it would guess, and years that are not 1 to 9999 in UTC.
+    """
+    if moment is None:
+        return
+    if moment.tzinfo is None:
+        raise RefusedValueError("a naive datetime: give it a time zone, such as datetime.UTC")
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        raise RefusedValueError("a datetime is not within the years 1 to 9999 in UTC") from None
 
 
 class AwareDateTime(TypeDecorator[datetime]):
-    """TIMESTAMP WITH TIME ZONE; refuses what the drivers would change or could not read back.
-
-    These are naive datetimes, whose zone they would guess, and years that are not 1 to 9999 in UTC.
-    """
+    """TIMESTAMP WITH TIME ZONE of datetimes that have a time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise RefusedValueError("a naive datetime: give it a time zone, such as datetime.UTC")
-        try:
-            value.astimezone(UTC)
-        except OverflowError:
-            raise RefusedValueError("a datetime is not within the years 1 to 9999 in UTC") from None
+        refuse_naive(value)
+        return value
+
+
+class AwareRange(TypeDecorator[Range[datetime]]):
+    """TSTZRANGE of datetimes that have a time zone."""
+
+    impl = TSTZRANGE
+    cache_ok = True
+
+    def process_bind_param(
+        self,
+        value: Range[datetime] | None,
+        dialect: Dialect,
+    ) -> Range[datetime] | None:
+        if value is not None:
+            refuse_naive(value.lower)
+            refuse_naive(value.upper)
+        return value
+
+
+class Number(TypeDecorator[Decimal]):
+    """NUMERIC, for example Number(12, 2), of what PostgreSQL can hold: asyncpg stores more as 0."""
+
+    impl = Numeric
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Decimal | None:
+        if isinstance(value, Decimal | int) and value:
+            exact = Decimal(value)
+            if exact.is_finite() and not -16_383 <= exact.adjusted() < 131_072:
+                raise RefusedValueError("a number has more digits than NUMERIC can hold")
         return value
 
 
@@ -50,12 +97,34 @@ class Base(DeclarativeBase):
         # int is BIGINT, so that a foreign key has the type of the key that it refers to.
         int: BigInteger,
         datetime: AwareDateTime,
+        Range[datetime]: AwareRange,
+        Decimal: Number,
         UUID: Uuid,
-        dict[str, Any]: JSONB,
+        # A change of a key is noticed; a change within one of its values is not.
+        dict[str, Any]: MutableDict.as_mutable(JSONB()),
     }
-    # What the server computed comes back with RETURNING, also after an update. So the session sends
-    # one UPDATE for each changed object: change thousands of rows with update().
-    __mapper_args__ = {"eager_defaults": True}
+
+
+@event.listens_for(Base, "instrument_class", propagate=True)
+def prepare_model(mapper: Mapper[Any], model: type[Base]) -> None:
+    """Read back what the server computed, and refuse columns that would take a naive datetime."""
+    # With RETURNING, also after an update. So the session sends one UPDATE for each changed
+    # object: change thousands of rows with update().
+    mapper.eager_defaults = True
+    for column in mapper.local_table.columns:
+        if takes_naive_datetimes(column.type):
+            name = f"{model.__name__}.{column.key}"
+            raise TypeError(
+                f"{name}: use AwareDateTime, AwareRange or ARRAY(AwareDateTime) "
+                "of database.base: they refuse a datetime without a time zone",
+            )
+
+
+def takes_naive_datetimes(kind: TypeEngine[Any]) -> bool:
+    inner = getattr(kind, "item_type", None) or getattr(kind, "data_type", None)
+    if inner is not None:  # of an array, or of a domain
+        return takes_naive_datetimes(inner)
+    return isinstance(kind, DateTime | TSRANGE | TSTZRANGE | TSMULTIRANGE | TSTZMULTIRANGE)
 
 
 class Entity(Base):

@@ -1,254 +1,196 @@
-"""Where engines are made: the pool, the timeouts, PgBouncer, the check of idle connections."""
+"""Where engines are made: the pool, the timeouts, the check of connections before and after use."""
 
-import math
 import time
-from collections.abc import Mapping
-from decimal import Decimal
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+from pydantic import SecretStr
 {% if cookiecutter.engine == "async" %}
-from sqlalchemy import URL, Connection, Engine, Numeric, event
-from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy import URL, Connection, Engine, event, make_url
+from sqlalchemy.exc import InvalidatePoolError, MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 {% else %}
-from sqlalchemy import URL, Connection, Engine, Numeric, create_engine, event
-from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import InvalidatePoolError
 {% endif %}
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 from ..settings import Settings
 from . import asyncpg_driver as driver
-from .faults import OutcomeUnknownError
-from .hidden_values import RefusedValueError, hide_values
-from .slow_statements import log_slow_statements
-from .streams import watch_streams
+from .faults import report_errors
+from .statements import log_slow_statements
 
-APPLICATION_NAME = __name__.partition(".")[0]
 # Seconds unused after which a connection is tested before its next use. A test at every checkout
 # (pool_pre_ping) costs a fast read a fifth of its speed.
 PING_AFTER_IDLE = 10.0
-# What target_session_attrs asks for, without asking for default_transaction_read_only: the drivers
-# look at that too, and find the value that a read-only engine has sent.
-RECOVERY_ATTRIBUTES = {"read-write": "primary", "read-only": "standby"}
-# The server ended the connection before it began to commit: idle_in_transaction_session_timeout,
-# transaction_timeout.
-NOT_COMMITTED = {"25P03", "25P04"}
 
 
 def create_database_engine(
-    url: URL,
+    url: SecretStr,
     settings: Settings,
     *,
     read_only: bool = False,
-    ping_after_idle: float = math.inf,
 ) -> AsyncEngine:
     """Return an engine with the pool and the timeouts of the settings; it connects at first use.
 
     With `read_only` PostgreSQL rejects every write, and each statement is a transaction of its own
-    (AUTOCOMMIT): there is no BEGIN and no ROLLBACK to send. PgBouncer drops a connection's
-    parameters, so there each unit of work is a READ ONLY transaction.
-
-    A connection that was idle for `ping_after_idle` seconds, or for PING_AFTER_IDLE, is tested
-    before it is used.
+    (AUTOCOMMIT). PgBouncer drops a connection's parameters, so there each unit of work is a READ
+    ONLY transaction.
     """
-    parameters = session_parameters(settings)
-    pgbouncer = settings.database_pgbouncer
+    pgbouncer, parameters = settings.database_pgbouncer, session_parameters(settings)
+    password = password_of(url, settings)
+
+    def connect() -> Any:
+        """Connect as the driver does: it reads the URL itself."""
+        sent = {} if pgbouncer else parameters
+{% if cookiecutter.engine == "async" %}
+        return driver.open_connection(engine.dialect, url, settings, sent, password)
+{% else %}
+        return driver.open_connection(url, settings, sent, password)
+{% endif %}
+
     options: dict[str, Any] = {}
-    query: dict[str, Any] = {"application_name": APPLICATION_NAME, **url.query}
-    attribute = query.get("target_session_attrs")
-    if read_only and attribute in RECOVERY_ATTRIBUTES:
-        query["target_session_attrs"] = RECOVERY_ATTRIBUTES[attribute]
     if read_only and not pgbouncer:
-        parameters["default_transaction_read_only"] = "on"
-        options["isolation_level"] = "AUTOCOMMIT"
-        options["skip_autocommit_rollback"] = True
-    elif read_only:
-        parameters["transaction_read_only"] = "on"
+        options = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
     engine = create_async_engine(
-        url.difference_update_query(url.query.keys() - {"host", "port"}),
-        connect_args=driver.connect_arguments(
-            query,
-            settings,
-            {} if pgbouncer else parameters,
-        ),
-        hide_parameters=True,
+        url_to_show(url),
+        creator=connect,
+        hide_parameters=not settings.database_show_values,
         pool_size=settings.database_pool_size,
         max_overflow=settings.database_max_overflow,
         pool_timeout=settings.database_pool_timeout,
-        pool_recycle=settings.database_pool_recycle,
         pool_use_lifo=True,
         **options,
     )
-    driver.add_hooks(engine.sync_engine, settings)
-    check_numbers(engine.sync_engine)
-    if settings.database_password_file and not url.password:
-        read_password(engine.sync_engine, settings.database_password_file)
-    check_idle_connections(engine.sync_engine, settings.database_connect_timeout, ping_after_idle)
-    drop_changed_connections(engine.sync_engine, read_only=read_only and not pgbouncer)
-    watch_streams(engine.sync_engine, settings.database_slow_query)
-    event.listen(engine.sync_engine, "handle_error", hide_values)
-    event.listen(engine.sync_engine, "handle_error", discard_useless_connection)
-    if not read_only:
-        event.listen(engine.sync_engine, "handle_error", discard_demoted_connection)
-        report_unknown_outcomes(engine.sync_engine)
-    if pgbouncer:
-        set_parameters_at_begin(engine.sync_engine, parameters)
+    check_connections(engine.sync_engine, settings)
+    report_errors(engine.sync_engine, settings, read_only=read_only)
     log_slow_statements(engine.sync_engine, settings.database_slow_query)
+    if pgbouncer:
+        at_begin = parameters | ({"transaction_read_only": "on"} if read_only else {})
+        set_at_begin(engine.sync_engine, at_begin)
+    elif read_only:
+        refuse_writes(engine.sync_engine)
+{% if cookiecutter.engine == "async" %}
+    driver.add_hooks(engine.sync_engine)
+{% endif %}
     return engine
 {% endcall %}
 
 
+def url_to_show(secret: SecretStr) -> URL:
+    """Return the URL of the first host, without password: tracing and the like read engine.url."""
+    scheme, netloc, *rest = urlsplit(secret.get_secret_value())
+    user, at, hosts = netloc.rpartition("@")
+    path, query, _ = rest
+    url = make_url(f"{scheme}://{user}{at}{hosts.partition(',')[0]}{path}?{query}")
+{% if cookiecutter.engine == "async" %}
+    drivername = "postgresql+asyncpg"
+{% else %}
+    drivername = "postgresql+psycopg"
+{% endif %}
+    return URL.create(
+        drivername,
+        username=url.username,
+        host=url.host or str(url.query.get("host", "")) or None,
+        port=url.port,
+        database=url.database,
+    )
+
+
 def session_parameters(settings: Settings) -> dict[str, str]:
     """Return the server's parameters of every connection; durations are in milliseconds."""
-
-    def milliseconds(seconds: float) -> str:
-        return str(round(seconds * 1000))
-
+    durations = {
+        "statement_timeout": settings.database_statement_timeout,
+        "lock_timeout": settings.database_lock_timeout,
+        "idle_in_transaction_session_timeout": settings.database_idle_in_transaction_timeout,
+    }
     return {
         "timezone": "UTC",
         "jit": "off",  # compiling a short statement takes longer than running it
-        "statement_timeout": milliseconds(settings.database_statement_timeout),
-        "lock_timeout": milliseconds(settings.database_lock_timeout),
-        "idle_in_transaction_session_timeout": milliseconds(
-            settings.database_idle_in_transaction_timeout,
-        ),
+        **{name: str(round(seconds * 1000)) for name, seconds in durations.items()},
     }
 
 
-def read_password(engine: Engine, path: Path) -> None:
-    """Read the password from the file for every new connection: it may have changed."""
+def password_of(secret: SecretStr, settings: Settings) -> Callable[[], str] | None:
+    """Return what gives the password of each new connection; None leaves it to the URL.
 
-    def read(
-        dialect: Dialect,
-        _record: ConnectionPoolEntry,
-        _arguments: list[Any],
-        named_arguments: dict[str, Any],
-    ) -> None:
+    Service and migrations ask here. For a token that expires, return a function that gets one.
+    """
+    url, path = urlsplit(secret.get_secret_value()), settings.database_password_file
+    if path is None or url.password or "password" in parse_qs(url.query):
+        return None
+
+    def read() -> str:
         try:
-            named_arguments["password"] = path.read_bytes().decode().rstrip("\r\n")
-        except OSError as error:
-            message = f"cannot read {path}: {error.strerror}"
-            raise dialect.loaded_dbapi.OperationalError(message) from error
+            return path.read_bytes().decode().rstrip("\r\n")
         except UnicodeDecodeError:
-            message = f"cannot read {path}: it is not UTF-8"
-            raise dialect.loaded_dbapi.OperationalError(message) from None
+            raise ValueError(f"{path} is not UTF-8") from None
 
-    event.listen(engine, "do_connect", read)
-
-
-def check_numbers(engine: Engine) -> None:
-    """Make each NUMERIC refuse what PostgreSQL cannot hold: a driver may store it as zero."""
-
-    def check(number: Decimal | float | None) -> Decimal | float | None:
-        if isinstance(number, Decimal | int) and number:
-            exact = Decimal(number)
-            if exact.is_finite() and not -16_383 <= exact.adjusted() < 131_072:
-                raise RefusedValueError("a number has more digits than NUMERIC can hold")
-        return number
-
-    types = engine.dialect.colspecs
-    methods = {"bind_processor": lambda _type, _dialect: check}
-    checked = type("CheckedNumeric", (types[Numeric],), methods)
-    engine.dialect.colspecs = {**types, Numeric: checked}
+    return read
 
 
-def check_idle_connections(engine: Engine, timeout: float, ping_after_idle: float) -> None:
-    """Replace the whole pool when one of its idle connections turns out to be lost.
+def check_connections(engine: Engine, settings: Settings) -> None:
+    """Replace connections that are lost, too old, or returned within a transaction."""
 
-    A connection that was unused for `ping_after_idle` or PING_AFTER_IDLE seconds must answer within
-    `timeout` seconds.
-    """
+    def note(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info["connected_at"] = time.monotonic()
 
-    def note_checkin(_connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
-        record.info["idle_since"] = time.monotonic()
-
-    def check(
-        connection: Any,
-        record: ConnectionPoolEntry,
-        _proxy: PoolProxiedConnection,
-    ) -> None:
-        idle_since = record.info.get("idle_since")
-        if idle_since is None:
-            return  # just connected
-        is_old = time.monotonic() - idle_since > min(ping_after_idle, PING_AFTER_IDLE)
-        if (driver.looks_closed(connection) or is_old) and not driver.responds(connection, timeout):
-            raise InvalidatePoolError
-
-    event.listen(engine, "checkin", note_checkin)
-    event.listen(engine, "checkout", check)
-
-
-def drop_changed_connections(engine: Engine, *, read_only: bool) -> None:
-    """Close a connection that its user returns in a transaction, or, with `read_only`, writable.
-
-    Only what the driver knows without asking the server is checked.
-    """
-
-    def drop(connection: Any, record: ConnectionPoolEntry) -> None:
-        if connection is None or driver.is_closed(connection):
-            return
-        if driver.is_in_transaction(connection) or (read_only and driver.is_writable(connection)):
+    def check_in(connection: Any, record: ConnectionPoolEntry) -> None:
+        if connection is None:
+            return  # it is closed already
+        now = time.monotonic()
+        too_old = now - record.info["connected_at"] > settings.database_pool_recycle
+        if too_old or driver.is_in_transaction(connection):
             record.invalidate()
+        elif not record.info.pop("is_unasked", False):
+            record.info["idle_since"] = now
 
-    event.listen(engine, "checkin", drop)
+    def check_out(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        if driver.is_lost(connection):
+            raise InvalidatePoolError("an idle connection was lost")
+        now = time.monotonic()
+        if now - record.info.get("idle_since", now) < PING_AFTER_IDLE:
+            return
+{% if cookiecutter.engine == "async" %}
+        try:
+            responds = driver.responds(connection, settings.database_connect_timeout)
+        except MissingGreenlet:
+            # fetch() takes connections where nobody can ask the server. It gives this one back.
+            record.info["is_unasked"] = True
+            return
+{% else %}
+        responds = driver.responds(connection, settings.database_connect_timeout)
+{% endif %}
+        if not responds:
+            raise InvalidatePoolError("an idle connection does not answer")
 
-
-def discard_useless_connection(context: ExceptionContext) -> None:
-    """Take a failure to connect, and a plan that is out of date, for a lost connection."""
-    if context.connection is None or driver.is_outdated_plan(context.original_exception):
-        context.is_disconnect = True
-
-
-def discard_demoted_connection(context: ExceptionContext) -> None:
-    """Take a server that has become read-only for lost: another one may be the primary now."""
-    sqlstate = getattr(context.original_exception, "sqlstate", None)
-    connection = context.connection
-    if sqlstate == "25006" and connection and not connection.info.get("is_read_only"):
-        context.is_disconnect = True
-
-
-def report_unknown_outcomes(engine: Engine) -> None:
-    """Raise OutcomeUnknownError when the connection is lost during COMMIT."""
-
-    def note_begin(connection: Connection) -> None:
-        connection.info["is_committing"] = False
-
-    def note_commit(connection: Connection) -> None:
-        connection.info["is_committing"] = not driver.is_closed(connection.connection)
-
-    def translate(context: ExceptionContext) -> OutcomeUnknownError | None:
-        error, connection = context.original_exception, context.connection
-        if connection is None or connection.invalidated or not isinstance(error, Exception):
-            return None
-        if not context.is_disconnect or not connection.info.get("is_committing"):
-            return None
-        if getattr(error, "sqlstate", None) in NOT_COMMITTED:
-            return None
-        return OutcomeUnknownError(
-            None,
-            None,
-            error,
-            hide_parameters=True,
-            connection_invalidated=True,
-        )
-
-    event.listen(engine, "begin", note_begin)
-    event.listen(engine, "commit", note_commit)
-    event.listen(engine, "handle_error", translate)
+    event.listen(engine, "connect", note)
+    event.listen(engine, "checkin", check_in)
+    event.listen(engine, "checkout", check_out)
 
 
-def set_parameters_at_begin(engine: Engine, parameters: Mapping[str, str]) -> None:
+def refuse_writes(engine: Engine) -> None:
+    """Make PostgreSQL refuse writes on every connection.
+
+    After connecting: as a parameter of the connection it would make a primary look like a standby
+    to target_session_attrs.
+    """
+
+    def execute(connection: Any, _record: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        cursor.execute("SET default_transaction_read_only = on")
+        cursor.close()
+
+    event.listen(engine, "connect", execute)
+
+
+def set_at_begin(engine: Engine, parameters: dict[str, str]) -> None:
     """Set the parameters for each transaction only, as SET LOCAL does."""
     calls = [f"set_config('{name}', '{value}', true)" for name, value in parameters.items()]
-    statement = f"SELECT {', '.join(calls)}"
 
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql(statement)
+    def execute(connection: Connection) -> None:
+        connection.exec_driver_sql(f"SELECT {', '.join(calls)}")
 
-    event.listen(engine, "begin", begin)
+    event.listen(engine, "begin", execute)
