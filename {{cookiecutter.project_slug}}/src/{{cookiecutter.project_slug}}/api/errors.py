@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from ..database import Base, Fault, fault_of
 from ..database.faults import constraint_of, is_still_referred_to, log_cause
 from ..logs import request_id
-from ..queries.pagination import InvalidCursorError
+from ..queries.pages import InvalidCursorError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "1"}  # seconds

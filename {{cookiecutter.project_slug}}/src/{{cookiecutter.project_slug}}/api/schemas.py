@@ -99,12 +99,5 @@ class PostOut(BaseModel):
     updated_at: datetime
 
 
-class AuthorOut(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
-
-    id: int
-    name: str
-
-
 class PostWithAuthorOut(PostOut):
-    author: AuthorOut
+    author_name: str

@@ -13,9 +13,9 @@ from sqlalchemy.orm import selectinload
 from sqlalchemy.orm import Session, selectinload
 {% endif %}
 
-from ..database import Database, Rows
+from ..database import Database
 from ..models import Post, Role, User
-from .pagination import KeysetPages, Page
+from .pages import KeysetPages, Page
 
 ADULT_AGE = 18
 
@@ -27,9 +27,8 @@ class UserOrder(StrEnum):
     EMAIL = "email"
 
 
-USERS = User.metadata.tables["users"]
-SELECT_USER_BY_ID = Rows(select(USERS).where(USERS.c.id == bindparam("user_id")))
-INSERT_USER = Rows(insert(USERS).returning(USERS))
+USER_BY_ID = select(User).where(User.id == bindparam("user_id"))
+INSERT_USER = insert(User).returning(User)
 FILTERS = {
     "role": User.role == bindparam("role"),
     "is_active": User.is_active == bindparam("is_active"),
@@ -49,8 +48,8 @@ NULLS_AS_GIVEN = {"render_nulls": True}
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 async def get_user_row(database: Database, user_id: int) -> dict[str, Any] | None:
-    found = await database.rows(SELECT_USER_BY_ID, user_id=user_id)
-    return found[0] if found else None
+    rows = await database.fetch(USER_BY_ID, {"user_id": user_id})
+    return rows[0] if rows else None
 
 
 async def get_user(session: AsyncSession, user_id: int) -> User | None:
@@ -78,7 +77,7 @@ async def list_users(
     is_active: bool | None = None,
     after: str | None,
     limit: int,
-) -> Page[dict[str, Any]]:
+) -> Page:
     """Return a page of the users with this role, and of those who are active or not.
 
     Raises InvalidCursorError.
@@ -135,8 +134,8 @@ async def count_posts_by_user(session: AsyncSession) -> list[tuple[User, int]]:
 
 async def insert_user(database: Database, values: Mapping[str, Any]) -> dict[str, Any]:
     """Insert a user and commit; return the row, with what the server computed."""
-    rows = await database.write(INSERT_USER, **values)
-    return rows[0]
+    [row] = await database.fetch(INSERT_USER, values)
+    return row
 
 
 async def insert_users(session: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> None:
