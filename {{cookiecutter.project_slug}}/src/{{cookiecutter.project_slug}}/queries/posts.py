@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, insert, select
+from sqlalchemy import Row, String, Text, bindparam, insert, select
 {% if cookiecutter.engine == "async" %}
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
@@ -17,15 +17,11 @@ from ..models import Post, User
 from .pages import KeysetPages, Page
 
 POST_BY_ID = select(Post).where(Post.id == bindparam("post_id"))
-# It inserts nothing if there is no such user.
+NEW_POST = select(User.id, bindparam("title", type_=String), bindparam("body", type_=Text))
+# Of no user, no row: nothing is inserted.
 INSERT_POST = (
     insert(Post)
-    .from_select(
-        ["author_id", "title", "body"],
-        select(User.id, bindparam("title", type_=Post.title.type), bindparam("body")).where(
-            User.id == bindparam("author_id"),
-        ),
-    )
+    .from_select(["author_id", "title", "body"], NEW_POST.where(User.id == bindparam("author_id")))
     .returning(Post)
 )
 AUTHOR_POST_PAGES = KeysetPages(
@@ -47,15 +43,13 @@ async def get_post_row(database: Database, post_id: int) -> dict[str, Any] | Non
 
 
 async def get_post(session: AsyncSession, post_id: int) -> Post | None:
-    result = await session.execute(select(Post).where(Post.id == post_id))
-    return result.scalar_one_or_none()
+    return await session.scalar(select(Post).where(Post.id == post_id))
 
 
 async def get_post_with_author(session: AsyncSession, post_id: int) -> Post | None:
     """Return the post with `author` loaded by the same query."""
     statement = select(Post).where(Post.id == post_id).options(joinedload(Post.author))
-    result = await session.execute(statement)
-    return result.scalar_one_or_none()
+    return await session.scalar(statement)
 
 
 async def list_posts_of(

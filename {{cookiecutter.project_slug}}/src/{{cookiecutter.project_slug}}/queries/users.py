@@ -53,20 +53,17 @@ async def get_user_row(database: Database, user_id: int) -> dict[str, Any] | Non
 
 
 async def get_user(session: AsyncSession, user_id: int) -> User | None:
-    result = await session.execute(select(User).where(User.id == user_id))
-    return result.scalar_one_or_none()
+    return await session.scalar(select(User).where(User.id == user_id))
 
 
 async def get_user_by_email(session: AsyncSession, email: str) -> User | None:
-    result = await session.execute(select(User).where(User.email == email))
-    return result.scalar_one_or_none()
+    return await session.scalar(select(User).where(User.email == email))
 
 
 async def get_user_with_posts(session: AsyncSession, user_id: int) -> User | None:
     """Return the user with `posts` loaded, by one more query whatever their number."""
     statement = select(User).where(User.id == user_id).options(selectinload(User.posts))
-    result = await session.execute(statement)
-    return result.scalar_one_or_none()
+    return await session.scalar(statement)
 
 
 async def list_users(
@@ -88,24 +85,20 @@ async def list_users(
 
 async def list_newest_users(session: AsyncSession, limit: int = 10) -> Sequence[User]:
     statement = select(User).order_by(User.created_at.desc(), User.id.desc()).limit(limit)
-    result = await session.execute(statement)
-    return result.scalars().all()
+    found = await session.scalars(statement)
+    return found.all()
 
 
 async def find_active_adults(session: AsyncSession) -> Sequence[User]:
-    statement = select(User).where(and_(User.is_active, User.age >= ADULT_AGE)).order_by(User.id)
-    result = await session.execute(statement)
-    return result.scalars().all()
+    is_active_adult = and_(User.is_active, User.age >= ADULT_AGE)
+    found = await session.scalars(select(User).where(is_active_adult).order_by(User.id))
+    return found.all()
 
 
 async def find_staff(session: AsyncSession) -> Sequence[User]:
-    statement = (
-        select(User)
-        .where(or_(User.role == Role.ADMIN, User.role == Role.MODERATOR))
-        .order_by(User.id)
-    )
-    result = await session.execute(statement)
-    return result.scalars().all()
+    is_staff = or_(User.role == Role.ADMIN, User.role == Role.MODERATOR)
+    found = await session.scalars(select(User).where(is_staff).order_by(User.id))
+    return found.all()
 
 
 async def count_active_users(session: AsyncSession) -> int:
