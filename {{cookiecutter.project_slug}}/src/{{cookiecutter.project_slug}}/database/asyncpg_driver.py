@@ -132,7 +132,13 @@ def add_hooks(engine: Engine) -> None:
         # asked for before, such as COPY, would be no part of the transaction. There is no public
         # way to begin earlier. A test of the contract fails when this name goes.
         adapted: Any = connection.connection.dbapi_connection
-        adapted.run_async(lambda _: adapted._start_transaction())
+        try:
+            adapted.run_async(lambda _: adapted._start_transaction())
+        except BaseException as error:  # SQLAlchemy does not look after what listeners raise
+            connection.invalidate(error)
+            if isinstance(error, Exception):
+                raise exc.OperationalError("BEGIN", None, error, True, True) from error
+            raise
 
     def close(connection: Any, _record: object) -> None:
         # asyncpg would wait for its command_timeout, for one connection after the other.

@@ -67,12 +67,12 @@ def create_database_engine(
     check_connections(engine.sync_engine, settings, is_reader=is_reader)
     report_errors(engine.sync_engine, settings, read_only=read_only)
     log_slow_statements(engine.sync_engine, settings.database_slow_query)
-    if pgbouncer:
-        extra = {"transaction_read_only": "on"} if read_only else {}
-        set_at_begin(engine.sync_engine, parameters | extra)
 {% if cookiecutter.engine == "async" %}
     driver.add_hooks(engine.sync_engine)
 {% endif %}
+    if pgbouncer:
+        extra = {"transaction_read_only": "on"} if read_only else {}
+        set_at_begin(engine.sync_engine, parameters | extra)
     return engine
 {% endcall %}
 
