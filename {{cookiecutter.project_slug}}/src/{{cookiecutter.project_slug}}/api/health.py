@@ -11,7 +11,7 @@ from ..database.health import PROBE_TIMEOUT
 from .dependencies import DatabaseDep
 from .errors import RETRY_AFTER, problem, problems
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["probes"])
 
 
 class Live(BaseModel):
