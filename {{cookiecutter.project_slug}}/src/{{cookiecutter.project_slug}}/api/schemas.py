@@ -99,5 +99,10 @@ class PostOut(BaseModel):
     updated_at: datetime
 
 
+class AuthorOut(BaseModel):
+    id: int
+    name: str
+
+
 class PostWithAuthorOut(PostOut):
-    author_name: str
+    author: AuthorOut

@@ -65,8 +65,11 @@ async def list_posts_of(
 
 
 async def list_posts(database: Database, *, after: str | None, limit: int) -> Page:
-    """Return a page of all posts with their `author_name`, newest first; raises as above."""
-    return await POST_PAGES.fetch(database, after=after, limit=limit)
+    """Return a page of all posts, newest first, each with its `author`; raises as above."""
+    page = await POST_PAGES.fetch(database, after=after, limit=limit)
+    for post in page.items:
+        post["author"] = {"id": post["author_id"], "name": post.pop("author_name")}
+    return page
 
 
 async def insert_post(
