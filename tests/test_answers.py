@@ -45,10 +45,11 @@ ALLOWED: dict[str, list[Any]] = {
     "processes": ["1", "4"],
     "max_connections": ["52", "262143"],
 }
-# Every value above in one of a few projects: making each takes most of a second.
-ALLOWED_TOGETHER = [
-    {question: values[row] for question, values in ALLOWED.items() if row < len(values)}
-    for row in range(max(map(len, ALLOWED.values())))
+CHOICES = {key: choices for key, choices in QUESTIONS.items() if isinstance(choices, list)}
+# Each of these values in one of a few projects, since making one takes most of a second.
+TOGETHER = [
+    {key: values[row] for key, values in {**ALLOWED, **CHOICES}.items() if row < len(values)}
+    for row in range(max(map(len, [*ALLOWED.values(), *CHOICES.values()])))
 ]
 REFUSED: dict[str, list[Any]] = {
     "project_slug": [
@@ -86,10 +87,14 @@ def test_an_allowed_answer_makes_a_project(bake: Bake, question: str, value: Any
     assert carries(bake(**answers), answers)
 
 
-@pytest.mark.parametrize("answers", ALLOWED_TOGETHER, ids=lambda answers: answers["project_slug"])
-def test_allowed_answers_make_a_project(bake: Bake, answers: dict[str, Any]) -> None:
+@pytest.mark.parametrize("answers", TOGETHER)
+def test_every_choice_and_allowed_answer_makes_a_project(
+    bake: Bake, answers: dict[str, Any]
+) -> None:
     others = {"description": "Orders", "max_connections": "262143"}
-    assert carries(bake(**others | answers), answers)
+    project = bake(**others | answers)
+    assert carries(project, answers)
+    assert all(project.answers[key] == answers[key] for key in CHOICES.keys() & answers.keys())
 
 
 @pytest.mark.parametrize(("question", "value"), each(REFUSED))
@@ -150,16 +155,6 @@ def test_pools_that_do_not_fit_are_refused_with_the_arithmetic(refuse: Refuse, b
     [error] = refuse(extra_context=answers | {"max_connections": "103"})
     assert error.startswith("ERROR: max_connections must be at least 104: ")
     assert "2 processes × (2 × (18 + 5) + 1) + 10. " in error  # noqa: RUF001  as it is printed
-
-
-CHOICES = {key: choices for key, choices in QUESTIONS.items() if isinstance(choices, list)}
-
-
-@pytest.mark.parametrize("number", range(max(map(len, CHOICES.values()))))
-def test_the_hooks_know_every_choice(bake: Bake, number: int) -> None:
-    """As many choices at once as there are questions with that many."""
-    answers = {key: choices[min(number, len(choices) - 1)] for key, choices in CHOICES.items()}
-    assert answers.items() <= bake(**answers).answers.items()
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

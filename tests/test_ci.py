@@ -19,11 +19,7 @@ SCHEMAS = {
     "compose.yaml": ["vendor.compose-spec"],
 }
 ANSWERS = [
-    pytest.param(
-        {"docker": docker, "ci": ci, "fastapi": fastapi},
-        id=f"{ci} {docker} {fastapi}",
-        marks=[] if (docker, fastapi) == ("yes", "yes") and ci != "none" else [pytest.mark.slow],
-    )
+    pytest.param({"docker": docker, "ci": ci, "fastapi": fastapi}, id=f"{ci} {docker} {fastapi}")
     for docker, ci, fastapi in itertools.product(
         ("yes", "no"), ("github", "gitlab", "none"), ("yes", "no")
     )
@@ -38,6 +34,7 @@ def run(directory: Path, command: str, *arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answers", ANSWERS)
 def test_the_schemas_are_met(render: Callable[..., BakedProject], answers: dict[str, str]) -> None:
     project = render(**answers).path

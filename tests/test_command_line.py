@@ -113,6 +113,7 @@ def test_right_values_of_a_team_are_taken(run: Run, tmp_path: Path) -> None:
     assert "psycopg" in project
 
 
+@pytest.mark.slow
 def test_the_example_of_the_readme_is_taken(run: Run, tmp_path: Path) -> None:
     readme = (TEMPLATE / "README.md").read_text()
     example = readme.partition("# team.yaml\n")[2].partition("```")[0]

@@ -51,13 +51,13 @@ def test_the_type_checker_finds_nothing_in_either_engine(
     """One after the other, so that they share what mypy knows of the dependencies, also later."""
     cache = pytestconfig.rootpath / ".mypy_cache" / "rendered"
     for engine in QUESTIONS["engine"]:
-        project = render(engine=engine)
+        path = shutil.copytree(render(engine=engine).path, tmp_path / engine)
+        project = BakedProject(path, {"engine": engine})
         check_types(project, cache)
-    copy = BakedProject(shutil.copytree(project.path, tmp_path / project.slug), project.answers)
-    with (copy.package / "__main__.py").open("a") as file:
-        file.write('\n\ndef f() -> int:\n    return "x"\n')
-    with pytest.raises(AssertionError, match="Incompatible return value type"):
-        check_types(copy, cache)
+    with (path / "dev" / "__init__.py").open("a") as file:
+        file.write('x: int = "a wrong type"\n')
+    with pytest.raises(AssertionError, match="Incompatible types in assignment"):
+        check_types(project, cache)
 
 
 @pytest.mark.slow
@@ -79,7 +79,8 @@ CANNOT_BE_IMPORTED = {
 
 def test_every_module_can_be_imported(render: Callable[..., BakedProject], tmp_path: Path) -> None:
     """In half of the kinds, and in none with a fault."""
-    sound = [render(project_slug=f"kind{n}", **KINDS[n].values[0]) for n in sorted(PAIRS)]
+    kinds: list[Any] = [KINDS[number].values[0] for number in sorted(PAIRS)]
+    sound = [render(project_slug=f"kind{n}", **answers) for n, answers in enumerate(kinds)]
     broken = []
     for number, mutation in enumerate(CANNOT_BE_IMPORTED.values()):
         template = copy_template(tmp_path / f"broken{number}")
