@@ -88,8 +88,8 @@ FAULTS = {
 }
 
 
-# One of each check; the others are slow only because they are many.
-QUICK = {"python", "relative-import", "jinja-expression", "toml", "driver-of-async", "link"}
+# A few of the checks; the others are slow only because they are many.
+QUICK = {"python", "relative-import", "jinja-expression", "driver-of-async"}
 
 
 @pytest.mark.parametrize(

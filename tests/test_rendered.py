@@ -99,13 +99,12 @@ NOT_CLEAN = {
 }
 
 
-@pytest.mark.parametrize("engine", QUESTIONS["engine"])
 @pytest.mark.parametrize("message", NOT_CLEAN)
 def test_what_is_not_clean_is_found(
-    render: Callable[..., BakedProject], tmp_path: Path, message: str, engine: str
+    render: Callable[..., BakedProject], tmp_path: Path, message: str
 ) -> None:
     template = copy_template(tmp_path / "template")
-    answers = mutate(template, NOT_CLEAN[message]) | {"engine": engine}
+    answers = mutate(template, NOT_CLEAN[message])
     with pytest.raises(AssertionError, match=message):
         lint(render(template, **answers))
 
