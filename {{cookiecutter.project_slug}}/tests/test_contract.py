@@ -171,7 +171,7 @@ async def test_a_cancellation_undoes_all_and_frees_the_connection(impatient: Dat
 
 
 async def test_the_server_refuses_a_write_while_reading(accounts: Database) -> None:
-    hidden = select(OPEN.values(id=3, name="Eve").returning(Account.id).cte())
+    hidden = select(sa.insert(Account).values(id=3, name="Eve").returning(Account.id).cte())
     for options in ({}, {"snapshot": True}, {"stale_ok": True}):
         for statement in (DEPOSIT, hidden):
             error = await fails(None, read, accounts, statement, **options)
