@@ -7,7 +7,7 @@ from .dependencies import DatabaseDep
 from .errors import problems
 from .schemas import After, Key, Limit, PageOut, PostChange, PostOut, PostWithAuthorOut
 
-router = APIRouter(prefix="/posts", tags=["posts"], responses=problems(422, 503, 504))
+router = APIRouter(prefix="/posts", tags=["posts"])
 
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
@@ -17,9 +17,8 @@ async def list_posts(
     after: After = None,
     limit: Limit = 20,
 ) -> PageOut[PostWithAuthorOut]:
-    async with database.read_only() as session:
-        page = await posts.list_posts(session, after=after, limit=limit)
-        return PageOut[PostWithAuthorOut].model_validate(page)
+    page = await posts.list_posts(database, after=after, limit=limit)
+    return PageOut[PostWithAuthorOut].model_validate(page)
 
 
 @router.get("/{post_id}", responses=problems(404))
@@ -30,7 +29,7 @@ async def read_post(post_id: Key, database: DatabaseDep) -> PostOut:
     return PostOut.model_validate(post)
 
 
-@router.patch("/{post_id}", responses=problems(400, 404, 409))
+@router.patch("/{post_id}", responses=problems(404))
 async def change_post(post_id: Key, change: PostChange, database: DatabaseDep) -> PostOut:
     async with database.transaction() as session:
         post = await posts.get_post(session, post_id)
@@ -44,7 +43,7 @@ async def change_post(post_id: Key, change: PostChange, database: DatabaseDep) -
         return PostOut.model_validate(post)
 
 
-@router.delete("/{post_id}", status_code=204, responses=problems(404, 409))
+@router.delete("/{post_id}", status_code=204, responses=problems(404))
 async def delete_post(post_id: Key, database: DatabaseDep) -> None:
     async with database.transaction() as session:
         post = await posts.get_post(session, post_id)

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from ..models import Job, Post, Role
+from ..models import Job, Role
 from ..queries import posts, users
 from ..queries.users import UserOrder
 from .dependencies import DatabaseDep
@@ -19,19 +19,18 @@ from .schemas import (
     UserOut,
 )
 
-router = APIRouter(prefix="/users", tags=["users"], responses=problems(422, 503, 504))
+router = APIRouter(prefix="/users", tags=["users"])
 
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
-@router.post("", status_code=201, responses=problems(400, 409))
+@router.post("", status_code=201)
 async def create_user(
     new: UserIn,
     database: DatabaseDep,
     request: Request,
     response: Response,
 ) -> UserOut:
-    user = await users.insert_user(database, new.model_dump())
-    created = UserOut.model_validate(user)
+    created = UserOut.model_validate(await users.insert_user(database, new.model_dump()))
     response.headers["Location"] = path_of(request, "read_user", user_id=created.id)
     return created
 
@@ -64,7 +63,7 @@ async def read_user(user_id: Key, database: DatabaseDep) -> UserOut:
     return UserOut.model_validate(user)
 
 
-@router.patch("/{user_id}", responses=problems(400, 404, 409))
+@router.patch("/{user_id}", responses=problems(404))
 async def change_user(user_id: Key, change: UserChange, database: DatabaseDep) -> UserOut:
     async with database.transaction() as session:
         user = await users.get_user(session, user_id)
@@ -79,7 +78,7 @@ async def change_user(user_id: Key, change: UserChange, database: DatabaseDep) -
         return UserOut.model_validate(user)
 
 
-@router.delete("/{user_id}", status_code=204, responses=problems(404, 409))
+@router.delete("/{user_id}", status_code=204, responses=problems(404))
 async def delete_user(user_id: Key, database: DatabaseDep) -> None:
     async with database.transaction() as session:
         user = await users.get_user(session, user_id)
@@ -88,7 +87,7 @@ async def delete_user(user_id: Key, database: DatabaseDep) -> None:
         await session.delete(user)
 
 
-@router.post("/{user_id}/posts", status_code=201, responses=problems(400, 404, 409))
+@router.post("/{user_id}/posts", status_code=201, responses=problems(404))
 async def create_post(
     user_id: Key,
     new: PostIn,
@@ -96,13 +95,10 @@ async def create_post(
     request: Request,
     response: Response,
 ) -> PostOut:
-    async with database.transaction() as session:
-        if await users.get_user(session, user_id) is None:
-            raise no_user(user_id)
-        post = Post(author_id=user_id, **new.model_dump())
-        session.add(post)
-        await session.flush()
-        created = PostOut.model_validate(post)
+    post = await posts.insert_post(database, user_id, new.model_dump())
+    if post is None:
+        raise no_user(user_id)
+    created = PostOut.model_validate(post)
     response.headers["Location"] = path_of(request, "read_post", post_id=created.id)
     return created
 
