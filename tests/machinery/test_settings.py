@@ -5,41 +5,42 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from {{ cookiecutter.project_slug }}.settings import (
-    DRIVER,
     EnvironmentSettings,
     Settings,
-    parse_database_url,
+    SettingsError,
 )
 
-PASSWORD = "p@s/s:w %#?"
 ENCODED = "p%40s%2Fs%3Aw%20%25%23%3F"
+
+
+def url_of(settings: Settings) -> str:
+    return settings.database_url.get_secret_value()
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
 def test_a_url_in_any_spelling_is_one_for_the_driver(scheme: str) -> None:
-    url = parse_database_url(f"{scheme}://ann:{ENCODED}@db/orders?sslmode=require")
-    assert url.drivername == DRIVER
-    assert (url.username, url.password, url.host, url.port) == ("ann", PASSWORD, "db", 5432)
-    assert (url.database, url.query["sslmode"]) == ("orders", "require")
+    rest = f"ann:{ENCODED}@db/orders?sslmode=require"
+    assert url_of(Settings(database_url=f"{scheme}://{rest}")) == f"postgresql://{rest}"
 
 
 @pytest.mark.parametrize(
-    ("url", "hosts", "ports"),
+    "url",
     [
-        pytest.param("postgresql://a:1,b:2/db", "a,b", "1,2", id="ports"),
-        pytest.param("postgresql://a,b:2/db", "a,b", "5432,2", id="default-port"),
-        pytest.param("postgresql:///db?host=a,b&port=1,2", "a,b", "1,2", id="parameters"),
-        pytest.param("postgresql:///db?host=/run/pg", "/run/pg", "5432", id="socket"),
-        pytest.param("postgresql://[::1]:1,[::2]:2/db", "::1,::2", "1,2", id="ipv6"),
-        pytest.param("postgresql://%2Frun%2Fpg:5433/db", "/run/pg", "5433", id="encoded-socket"),
-        pytest.param("postgresql://a:5433/db?host=/run/pg", "/run/pg", "5433", id="other-host"),
+        "postgresql://a:1,b:2/db",
+        "postgresql://a,b:2/db?target_session_attrs=read-write",
+        "postgresql:///db?host=a,b&port=1,2",
+        "postgresql:///db?host=/run/pg",
+        "postgresql://[::1]:1,[::2]:2/db",
+        "postgresql://%2Frun%2Fpg:5433/db",
+        "postgresql://ann@/db?host=/run/pg&port=5433",
+        "postgresql://h/o%20r?application_name=a%20b",
     ],
 )
-def test_several_hosts_and_sockets_are_understood(url: str, hosts: str, ports: str) -> None:
-    assert dict(parse_database_url(url).query) == {"host": hosts, "port": ports}
+def test_several_hosts_and_sockets_are_understood(url: str) -> None:
+    assert url_of(Settings(database_url=url)) == url
 
 
 @pytest.mark.parametrize(
@@ -47,36 +48,34 @@ def test_several_hosts_and_sockets_are_understood(url: str, hosts: str, ports: s
     [
         pytest.param("mysql://h/db", "must start with postgresql://", id="scheme"),
         pytest.param("orders", "must start with postgresql://", id="name"),
-        pytest.param("postgresql://h/db?sslmode=maybe", "sslmode must be one of", id="sslmode"),
-        pytest.param("postgresql://h/db?x=1", "unknown parameters: x; allowed", id="parameter"),
-        pytest.param("postgresql://h:99999/db", "port", id="port"),
+        pytest.param("postgresql://h/db?sslmode=maybe", "have sslmode as one of", id="sslmode"),
+        pytest.param("postgresql://h:99999/db", "port from 1 to 65535", id="port"),
+        pytest.param("postgresql://h:db/db", "port", id="port-of-letters"),
+        pytest.param("postgresql://a,,b/db", "empty host", id="empty-host"),
         pytest.param("postgresql://u:a/b@h/db", "percent-encoded", id="raw-slash"),
         pytest.param("postgresql://u:a#b@h/db", "%23", id="raw-hash"),
-        pytest.param("postgresql://h,i:1,2,3/db?port=1,2,3", "one for each host", id="ports"),
+        pytest.param("postgresql://h/db?sslmode", "name=value", id="no-value"),
+        pytest.param("postgresql://h/db?port=1&port=2", "each name once", id="twice"),
         pytest.param("postgresql://h/db?pgbouncer=true", "DATABASE_PGBOUNCER=true", id="prisma"),
         pytest.param("postgresql://h/db?connection_limit=5", "DATABASE_POOL_SIZE", id="limit"),
         pytest.param("postgresql://h/db?schema=x", "search_path", id="schema"),
         pytest.param("postgresql://h/db?connect_timeout=9", "CONNECT_TIMEOUT", id="timeout"),
-        pytest.param(
-            "postgresql://h/db?options=-c%20statement_timeout%3D1",
-            "set DATABASE_STATEMENT_TIMEOUT",
-            id="options",
-        ),
         pytest.param("postgresql://h/db?target_session_attrs=master", "primary", id="attribute"),
         pytest.param("postgresql://h/db?sslnegotiation=fast", "direct", id="negotiation"),
-        pytest.param("postgresql://h/db?sslnegotiation=direct", "sslmode=require", id="direct"),
-        pytest.param("postgresql://h/db?channel_binding=yes", "require", id="binding"),
-        pytest.param("postgresql://h/db?sslrootcert=ca.pem", "no effect", id="unverified"),
-        pytest.param(
-            "postgresql://h/db?sslmode=require&sslrootcert=system", "verify-full", id="weak"
-        ),
+{% if cookiecutter.engine == "async" %}
+        pytest.param("postgresql://h/db?channel_binding=require", "verify-full", id="binding"),
+{% else %}
+        pytest.param("postgresql://h/db?nonsense=1", "libpq does not know", id="parameter"),
+{% endif %}
     ],
 )
-def test_a_wrong_url_is_refused_with_the_reason(url: str, message: str) -> None:
-    with pytest.raises(ValidationError, match=message) as refusal:
+def test_a_wrong_url_is_refused_in_one_line_with_the_reason(url: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as refusal:
         Settings(database_url=url)
-    assert "database_url" in str(refusal.value)
-    assert url not in str(refusal.value)
+    shown = str(refusal.value)
+    assert shown.startswith("DATABASE_URL: ")
+    assert "\n" not in shown
+    assert url not in shown
 
 
 @pytest.mark.parametrize("raw", [*"@/?#%[]: \n\t", "%zz", "%00", "%ff", "[x", "?x=1&"])
@@ -85,24 +84,15 @@ def test_a_password_that_is_not_encoded_is_never_shown(raw: str) -> None:
         f"postgresql://ann:sec{raw}ret@h/db",
         f"postgresql://ann:12{raw}ret@h/db",
         f"postgresql://ann:sec{raw}ret@h:port/db",
+        f"postgresql://ann:sec{raw}ret@h/db?sslmode=maybe",
+        f"postgresql://h/db?password=sec{raw}ret&sslmode=maybe",
     ):
         try:
-            parsed = parse_database_url(url)
-        except ValueError as error:
+            settings = Settings(database_url=url)
+        except SettingsError as error:
             assert not {"sec", "12", "ret"} & set(re.findall(r"\w+", str(error)))
         else:
-            assert parsed.password == url.partition("ann:")[2].partition("@")[0]
-
-
-def test_a_url_object_means_what_its_text_means() -> None:
-    url = parse_database_url(f"postgresql://ann:{ENCODED}@a,b:2/o%20r?application_name=a+b%20c")
-    assert (url.password, url.database, url.query["application_name"]) == (PASSWORD, "o r", "a+b c")
-    assert parse_database_url(url) == url
-
-
-def test_the_certificates_of_the_system_verify_the_host() -> None:
-    url = parse_database_url("postgresql://h/db?sslrootcert=system")
-    assert url.query["sslmode"] == "verify-full"
+            assert url_of(settings) == url
 
 
 @pytest.mark.parametrize(
@@ -122,12 +112,12 @@ def test_a_wrong_number_is_refused_by_name(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://h/db")
     monkeypatch.setenv(name.upper(), value)
-    with pytest.raises(ValidationError, match=name):
+    with pytest.raises(SettingsError, match=name.upper()):
         Settings()
 
 
 def test_the_url_is_required() -> None:
-    with pytest.raises(ValidationError, match="database_url"):
+    with pytest.raises(SettingsError, match="DATABASE_URL"):
         Settings()
 
 
@@ -138,21 +128,13 @@ def test_an_empty_variable_is_an_absent_one(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_password_is_never_shown() -> None:
     settings = Settings(database_url=f"postgresql://ann:{ENCODED}@h/db")
-    assert settings.database_url.password == PASSWORD
     for shown in (repr(settings), str(settings), str(settings.database_url)):
-        assert PASSWORD not in shown
         assert ENCODED not in shown
 
 
 def test_a_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://h/db")
-    assert Settings().database_url.database == "db"
-
-
-def test_a_setting_can_be_a_file(tmp_path: Path) -> None:
-    (tmp_path / "database_url").write_text("postgresql://ann:secret@h/db\n")
-    settings = Settings(_secrets_dir=tmp_path)
-    assert settings.database_url.password == "secret"
+    assert url_of(Settings()) == "postgresql://h/db"
 
 
 class ExampleSettings(EnvironmentSettings):
@@ -162,18 +144,20 @@ class ExampleSettings(EnvironmentSettings):
         super().__init__(**values)
 
 
-def test_the_database_needs_nothing_of_the_application(
+def test_a_setting_can_be_a_file_of_its_own_name(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """Nor does the application need the database's settings; their files lie side by side."""
-    (tmp_path / "database_url").write_text("postgresql://h/db")
-    assert Settings(_secrets_dir=tmp_path).database_url.database == "db"
-    with pytest.raises(ValidationError, match="jwt_secret"):
-        ExampleSettings(_secrets_dir=tmp_path)
+    """The database needs nothing of the application, nor it of the database: nor their files."""
+    monkeypatch.setenv("SECRETS_DIRECTORY", str(tmp_path))
+    (tmp_path / "database_url").write_text("postgresql://ann:secret@h/db\n")
+    with (tmp_path / "unrelated").open("wb") as unrelated:
+        unrelated.truncate(17 * 2**20)
+    (tmp_path / "unreadable").touch(mode=0)
+    assert url_of(Settings()) == "postgresql://ann:secret@h/db"
+    with pytest.raises(SettingsError, match="JWT_SECRET"):
+        ExampleSettings()
     (tmp_path / "jwt_secret").write_text("of a file\n")
-    assert Settings(_secrets_dir=tmp_path).database_url.database == "db"
-    assert ExampleSettings(_secrets_dir=tmp_path).jwt_secret.get_secret_value() == "of a file"
+    assert ExampleSettings().jwt_secret.get_secret_value() == "of a file"
     monkeypatch.setenv("JWT_SECRET", "of the environment")
-    settings = ExampleSettings(_secrets_dir=tmp_path)
-    assert settings.jwt_secret.get_secret_value() == "of the environment"
+    assert ExampleSettings().jwt_secret.get_secret_value() == "of the environment"
