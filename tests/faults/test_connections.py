@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import literal, literal_column, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from .conftest import Connect, Project, administer, backends, eventually
@@ -20,6 +20,8 @@ from .servers import PASSWORD, PostgreSQL, free_port
 pytestmark = pytest.mark.slow
 
 QUESTION = text("SELECT inet_server_port(), current_setting('application_name')")
+ONE = select(literal(1).label("one"))
+WHO = select(literal_column("current_user").label("name"))
 
 
 def ask(database: Any) -> Any:
@@ -69,13 +71,14 @@ def test_every_refusal_of_a_connection_is_unavailable(
     eventually(lambda: not backends(server, "usename = 'guest'"))
     gate.execute(refusal)
     try:
-        for use in (database.transaction, database.read_only, database.read_only_connection):
+        for use in (database.transaction, database.read_only):
             with pytest.raises(SQLAlchemyError) as caught, use() as reader:
                 reader.execute(text("SELECT 1"))
             assert project.fault_of(caught.value) == "UNAVAILABLE"
-        with pytest.raises(SQLAlchemyError) as caught:
-            database.ping()
-        assert project.fault_of(caught.value) == "UNAVAILABLE"
+        for ask_at_once in (database.ping, lambda: database.fetch(ONE)):
+            with pytest.raises(SQLAlchemyError) as caught:
+                ask_at_once()
+            assert project.fault_of(caught.value) == "UNAVAILABLE"
     finally:
         if "DROP" in refusal:
             gate.execute("CREATE DATABASE gated")
@@ -154,16 +157,26 @@ def test_secrets_are_masked(
 
 
 def test_settings_come_from_files(
-    project: Project, server: PostgreSQL, connect: Connect, tmp_path: Path
+    project: Project,
+    server: PostgreSQL,
+    connect: Connect,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "database_url").write_text(server.url() + "\n")
-    settings = project.module("settings").Settings(_secrets_dir=tmp_path)
+    monkeypatch.setenv("SECRETS_DIRECTORY", str(tmp_path))
+    settings = project.module("settings").Settings()
     assert ask(connect(settings.database_url))[0] == server.port
 
 
-@pytest.mark.parametrize("source", ["file", "listener"])
+@pytest.mark.parametrize("source", ["file", "token"])
 def test_a_password_that_changes_is_used_from_the_next_connection_on(
-    project: Project, server: PostgreSQL, connect: Connect, tmp_path: Path, source: str
+    project: Project,
+    server: PostgreSQL,
+    connect: Connect,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
 ) -> None:
     url = server.url(user="rotated", password="").replace(":@", "@")
     password = tmp_path / "password"
@@ -173,27 +186,31 @@ def test_a_password_that_changes_is_used_from_the_next_connection_on(
             connection.execute(f"ALTER ROLE rotated PASSWORD '{value}'")
         password.write_text(value + "\n")
 
-    def provide(_dialect: Any, _record: Any, _args: Any, arguments: dict[str, Any]) -> None:
-        arguments["password"] = password.read_text().strip()
-
     def use_every_engine() -> None:
-        for unit in (database.transaction, database.read_only, replica_read):
-            with unit() as session:
-                assert session.scalar(text("SELECT current_user")) == "rotated"
+        for stale_ok in (False, True):
+            assert database.fetch(WHO, stale_ok=stale_ok) == [{"name": "rotated"}]
+            with database.read_only(stale_ok=stale_ok) as session:
+                assert session.scalar(WHO) == "rotated"
+        with database.transaction() as session:
+            assert session.scalar(WHO) == "rotated"
         database.ping()
 
-    def replica_read() -> Any:
-        return database.read_only(stale_ok=True)
+    def token() -> str:
+        return password.read_text().strip()
+
+    async def awaited_token() -> str:
+        return password.read_text().strip()
 
     with administer(server) as connection:
         connection.execute("DROP ROLE IF EXISTS rotated")
         connection.execute("CREATE ROLE rotated LOGIN")
     rotate("first")
-    settings = {"password_file": password} if source == "file" else {}
-    database = connect(url, replica_url=url, **settings)
-    if source == "listener":
-        for engine in database.engines:
-            event.listen(getattr(engine, "sync_engine", engine), "do_connect", provide)
+    if source == "token":
+        function = awaited_token if project.engine == "async" else token
+        monkeypatch.setattr(project.module("database.engine"), "password_of", lambda *_: function)
+        database = connect(url, replica_url=url)
+    else:
+        database = connect(url, replica_url=url, password_file=password)
     use_every_engine()
     rotate("second")
     use_every_engine()  # on the connections that are open
@@ -205,6 +222,22 @@ def test_a_password_that_changes_is_used_from_the_next_connection_on(
     with pytest.raises(SQLAlchemyError) as caught:
         database.ping()
     assert project.fault_of(caught.value) == "UNAVAILABLE"
+
+
+def test_a_password_file_that_cannot_be_read_is_unavailable_and_not_shown(
+    project: Project, server: PostgreSQL, connect: Connect, tmp_path: Path
+) -> None:
+    password = tmp_path / "password"
+    password.write_text(PASSWORD)
+    database = connect(server.url(password="").replace(":@", "@"), password_file=password)
+    assert ask(database)[0] == server.port
+    database.dispose()
+    for damage in (lambda: password.write_bytes(b"\xff" + PASSWORD.encode()), password.unlink):
+        damage()
+        with pytest.raises(SQLAlchemyError) as caught:
+            ask(database)
+        assert project.fault_of(caught.value) == "UNAVAILABLE"
+        assert PASSWORD not in str(caught.value)
 
 
 def test_migrations_read_the_password_file(

@@ -12,7 +12,16 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import InvalidRequestError
 
-from .conftest import Project, Render, Serve, administer, backends, eventually, together
+from .conftest import (
+    Project,
+    Render,
+    Serve,
+    administer,
+    backends,
+    checked_out,
+    eventually,
+    together,
+)
 from .http_load import count, leave_early, load
 from .servers import PostgreSQL, Service
 
@@ -27,9 +36,9 @@ def pools(service: Service) -> Any:
 
 def assert_nothing_leaked(service: Service, server: PostgreSQL) -> None:
     """Nothing is checked out, nothing is in a transaction, and all of it can be used."""
-    eventually(lambda: not any(pool["checked_out"] for pool in pools(service).values()))
+    eventually(lambda: not pools(service)["checked_out"])
     eventually(lambda: not backends(server, IN_TRANSACTION))
-    limit = pools(service)["read"]["limit"]
+    limit = pools(service)["limit"]
     assert len(backends(server)) <= 2 * limit + 1
     url = service.base_url + "/slow-read?seconds=0.05"
     assert count(load(url, clients=limit, seconds=0.3)).keys() == {200}
@@ -128,7 +137,7 @@ def test_cancelled_units_leave_nothing(render: Render, server: PostgreSQL) -> No
 
     async def main() -> None:
         await asyncio.gather(*(cancel_some(number) for number in range(20)))
-        assert not any(pool.checked_out for pool in database.pool_status().values())
+        assert checked_out(database) == 0
 
         async def hold() -> None:
             async with database.transaction() as session:
