@@ -289,6 +289,7 @@ class Relay:
         self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._accepted: list[socket.socket] = []
+        self._servers: list[socket.socket] = []
         self._is_silent = False
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
@@ -299,8 +300,9 @@ class Relay:
                 accepted, _ = self._listener.accept()
                 if self._is_silent:  # it came in just before
                     drop_packets(accepted)
-                self._accepted.append(accepted)
                 server = socket.create_connection(("127.0.0.1", self._target))
+                self._accepted.append(accepted)
+                self._servers.append(server)
                 for source, sink in ((accepted, server), (server, accepted)):
                     threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
 
@@ -320,7 +322,9 @@ class Relay:
                 drop_packets(each)
 
     def close(self) -> None:
-        for each in (self._listener, *self._accepted):
+        for each in (self._listener, *self._accepted, *self._servers):
+            with contextlib.suppress(OSError):  # it is closed already
+                each.shutdown(socket.SHUT_RDWR)
             each.close()
 
 

@@ -84,6 +84,7 @@ def test_a_restart_under_load_costs_only_the_time_it_takes(
         return any(answer.begun <= end and answer.ended >= begin for begin, end in down)
 
     print(count(answers), [round(end - begin, 2) for begin, end in down])
+    assert "Traceback" not in service.log(), service.log()
     assert count([each for each in answers if disturbed(each)]).keys() == {200, 503}
     assert count([each for each in answers if not disturbed(each)]).keys() == {200}
     assert max(each.ended - each.begun for each in answers) < 6
@@ -112,6 +113,8 @@ def test_while_the_server_is_down_every_answer_is_503(server: PostgreSQL, serve:
             server.start()
         assert client.get("/users").status_code == 200
         assert client.get("/readyz").status_code == 200
+    assert "the database failed" in service.log()  # each 503 with its cause
+    assert "Traceback" not in service.log()
 
 
 def test_idle_connections_that_were_ended_are_replaced(
