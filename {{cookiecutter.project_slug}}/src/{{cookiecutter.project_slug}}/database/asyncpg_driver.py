@@ -5,137 +5,101 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+import types
+from collections.abc import Callable, Generator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 from asyncpg.exceptions import (
-    IntegrityConstraintViolationError,
     InternalClientError,
     InternalServerError,
     InvalidCachedStatementError,
     OutdatedSchemaCacheError,
-    SyntaxOrAccessError,
 )
-from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, event, exc
 from sqlalchemy.engine import Dialect
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, MissingGreenlet
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..settings import Settings
 
 logger = logging.getLogger(__name__)
 
 ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, InternalClientError)
+NAME = "postgresql+asyncpg"
 APPLICATION_NAME = __name__.partition(".")[0]
-# What SQLAlchemy raises for them.
-CLASSES: dict[type, type[DBAPIError]] = {
-    asyncpg.InterfaceError: exc.InterfaceError,
-    asyncpg.PostgresError: DBAPIError,
-    IntegrityConstraintViolationError: exc.IntegrityError,
-    InternalClientError: exc.InternalError,
-    InternalServerError: exc.InternalError,
-    InvalidCachedStatementError: exc.NotSupportedError,
-    SyntaxOrAccessError: exc.ProgrammingError,
-    TimeoutError: exc.OperationalError,
-}
-
 # Seconds beyond statement_timeout after which a server that has not answered counts as lost.
 RESPONSE_MARGIN = 5.0
 # Seconds that a server may take to answer when a connection is closed.
 CLOSE_TIMEOUT = 1.0
 
 
-class OnceAwaited:
-    """An awaitable whose coroutine is made when somebody awaits it, and not before.
-
-    SQLAlchemy may find that it cannot await here (MissingGreenlet).
-    """
-
-    def __init__(self, function: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        self.function = function
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return self.function().__await__()
-
-
 def open_connection(
     dialect: Dialect,
-    url: SecretStr,
+    url: str,
     settings: Settings,
-    parameters: Mapping[str, str],
-    password: Callable[[], str] | None,
-) -> DBAPIConnection:
-    """Connect, and give SQLAlchemy the connection; raise OperationalError if that fails.
+    parameters: dict[str, str],
+    password: Callable[[], Any] | None,
+) -> Any:
+    """Connect, and adapt the connection for SQLAlchemy; raise OperationalError if that fails.
 
-    `parameters` are those of the server's session. `password`, which may return an awaitable, is
-    called for each attempt.
+    `parameters` are those of the server's session. `password` returns one, or an awaitable of one.
     """
     dbapi: Any = dialect.loaded_dbapi
+    query = parse_qs(urlsplit(url).query)
+    if "application_name" not in query:
+        parameters = {"application_name": APPLICATION_NAME, **parameters}
+    arguments: dict[str, Any] = {
+        "command_timeout": settings.database_statement_timeout + RESPONSE_MARGIN,
+        "password": password,
+        "server_settings": parameters,
+    }
+    options: dict[str, Any] = {}
+    if settings.database_pgbouncer:
+        # A prepared statement belongs to one server connection, and PgBouncer changes that.
+        arguments["statement_cache_size"] = options["prepared_statement_cache_size"] = 0
+    if query.get("sslrootcert") == ["system"]:
+        # asyncpg would take it for the name of a file.
+        arguments["ssl"] = ssl.create_default_context()
+        arguments["ssl"].set_alpn_protocols(["postgresql"])
 
-    async def create() -> "asyncpg.Connection[Any]":
+    async def connect() -> Any:
         try:
-            return await connect(url.get_secret_value(), settings, parameters, password)
+            connection = await connect_to_hosts(url, settings.database_connect_timeout, arguments)
         except (OSError, ValueError, *ERRORS) as error:
             message = f"cannot connect: {str(error) or 'timed out'}"
             if "startup parameter" in message:
                 message += ". If this is PgBouncer, set DATABASE_PGBOUNCER=true"
             raise dbapi.OperationalError(message, error) from error
+        set_socket_options(connection, settings)
+        return connection
 
-    # A prepared statement belongs to one server connection, and PgBouncer changes that.
-    options = {"prepared_statement_cache_size": 0} if settings.database_pgbouncer else {}
-    connection: DBAPIConnection = dbapi.connect(
-        async_creator_fn=lambda: OnceAwaited(create),
-        **options,
-    )
-    return connection
+    @types.coroutine
+    def connect_if_awaited() -> Generator[Any, Any, Any]:
+        # SQLAlchemy may find that it cannot await here (MissingGreenlet), and drop what this gives.
+        return (yield from connect().__await__())
+
+    return dbapi.connect(async_creator_fn=connect_if_awaited, **options)
 
 
-async def connect(
-    url: str,
-    settings: Settings,
-    parameters: Mapping[str, str],
-    password: Callable[[], str] | None,
-) -> "asyncpg.Connection[Any]":
-    """Ask each host in turn; they share the timeout, so a silent one leaves time for the next."""
+async def connect_to_hosts(url: str, patience: float, arguments: dict[str, Any]) -> Any:
+    """Ask each host in turn; they share the time, so a silent one leaves some for the next."""
     parts = urlsplit(url)
-    query = parse_qs(parts.query)
-    named = {} if "application_name" in query else {"application_name": APPLICATION_NAME}
-    arguments: dict[str, Any] = {
-        "command_timeout": settings.database_statement_timeout + RESPONSE_MARGIN,
-        "password": password,
-        "server_settings": {**named, **parameters},
-    }
-    if settings.database_pgbouncer:
-        arguments["statement_cache_size"] = 0
-    if query.get("sslrootcert") == ["system"]:
-        # asyncpg would take it for the name of a file.
-        arguments["ssl"] = ssl.create_default_context()
-        arguments["ssl"].set_alpn_protocols(["postgresql"])
     user, at, hosts = parts.netloc.rpartition("@")
     wanted: list[Any] = [None]
-    if query.get("target_session_attrs") == ["prefer-standby"]:
+    if "target_session_attrs=prefer-standby" in parts.query:
         wanted = ["standby", "any"]
     attempts = [(host, attribute) for attribute in wanted for host in hosts.split(",")]
-    failure: Exception | None = None
-    for host, attribute in attempts:
+    for number, (host, attribute) in enumerate(attempts, 1):
         try:
-            connection = await asyncpg.connect(
+            return await asyncpg.connect(
                 url.replace(f"//{parts.netloc}", f"//{user}{at}{host}", 1),
-                timeout=settings.database_connect_timeout / len(attempts),
+                timeout=patience / len(attempts),
                 target_session_attrs=attribute,
                 **arguments,
             )
-        except (OSError, *ERRORS) as error:
-            failure = error
-        else:
-            set_socket_options(connection, settings)
-            return connection
-    assert failure is not None
-    raise failure
+        except (OSError, *ERRORS):
+            if number == len(attempts):
+                raise
 
 
 def set_socket_options(connection: Any, settings: Settings) -> None:
@@ -150,19 +114,17 @@ def set_socket_options(connection: Any, settings: Settings) -> None:
     }
     if connected.family in {socket.AF_INET, socket.AF_INET6}:
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in options.items():
-            if hasattr(socket, name):  # not every system has each
-                connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name in options.keys() & vars(socket):  # not every system has each
+            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), options[name])
 
 
-async def fetch(connection: Any, statement: str, parameters: Sequence[Any]) -> Sequence[Any]:
-    """Return the rows of one statement; outside of a transaction, it is committed with them."""
-    rows: Sequence[Any] = await connection.fetch(statement, *parameters)
-    return rows
+async def fetch(connection: Any, sql: str, parameters: list[Any]) -> Any:
+    """Return the rows of one statement, which is a transaction of its own."""
+    return await connection.fetch(sql, *parameters)
 
 
 def add_hooks(engine: Engine) -> None:
-    """Send BEGIN when the engine begins, and wait for silent servers once when it ends."""
+    """Send BEGIN when the engine begins. Wait for a silent server once when connections close."""
     silent_until = 0.0
 
     def begin(connection: Connection) -> None:
@@ -170,15 +132,21 @@ def add_hooks(engine: Engine) -> None:
         # asked for before, such as COPY, would be no part of the transaction. There is no public
         # way to begin earlier. A test of the contract fails when this name goes.
         adapted: Any = connection.connection.dbapi_connection
-        adapted.run_async(lambda _: adapted._start_transaction())
+        try:
+            adapted.run_async(lambda _: adapted._start_transaction())
+        except BaseException as error:  # SQLAlchemy does not look after what listeners raise
+            connection.invalidate(error)
+            if isinstance(error, Exception):
+                raise exc.OperationalError("BEGIN", None, error, True, True) from error
+            raise
 
-    def close(connection: Any, _record: ConnectionPoolEntry) -> None:
+    def close(connection: Any, _record: object) -> None:
         # asyncpg would wait for its command_timeout, for one connection after the other.
         nonlocal silent_until
         timeout = CLOSE_TIMEOUT if time.monotonic() > silent_until else 0.01
         try:
             connection.run_async(lambda driver: driver.close(timeout=timeout))
-        except MissingGreenlet:
+        except exc.MissingGreenlet:
             return  # SQLAlchemy is about to terminate the connection
         except TimeoutError:  # it is closed all the same
             silent_until = time.monotonic() + 10 * CLOSE_TIMEOUT
@@ -199,32 +167,25 @@ def responds(connection: Any, timeout: float) -> bool:
 
 def is_lost(connection: Any) -> bool:
     """Whether the driver knows that the connection is closed; costs no round trip."""
-    lost: bool = connection.driver_connection.is_closed()
-    return lost
+    return bool(connection.driver_connection.is_closed())
 
 
 def is_in_transaction(connection: Any) -> bool:
     """Whether the server said so with its last answer."""
-    in_transaction: bool = connection.driver_connection.is_in_transaction()
-    return in_transaction
+    return bool(connection.driver_connection.is_in_transaction())
 
 
-def sqlalchemy_class(error: BaseException) -> type[DBAPIError] | None:
-    """Return the class that SQLAlchemy raises for an exception of asyncpg."""
-    found = [CLASSES[kind] for kind in type(error).__mro__ if kind in CLASSES]
-    return found[0] if found else None
-
-
-def native(error: BaseException) -> BaseException:
+def native(error: BaseException | None) -> Any:
     """Return asyncpg's exception, from which SQLAlchemy's emulation was raised."""
-    return error.__cause__ if isinstance(error.__cause__, ERRORS) else error
+    cause = error and error.__cause__
+    return cause if isinstance(cause, ERRORS) else error
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether asyncpg has refused a value after it had prepared the statement."""
+    """Whether asyncpg has refused a value after the server had prepared the statement."""
     cause = native(error)
-    is_of_value = isinstance(cause, asyncpg.DataError) and cause.severity is None
-    return is_of_value or isinstance(cause, asyncpg.InterfaceError)
+    of_value = isinstance(cause, asyncpg.DataError) and cause.severity is None
+    return of_value or isinstance(cause, asyncpg.InterfaceError)
 
 
 def is_outdated_plan(error: BaseException) -> bool:
@@ -239,22 +200,17 @@ def is_outdated_plan(error: BaseException) -> bool:
 
 def constraint_name(error: BaseException | None) -> str | None:
     """Return the constraint that asyncpg's exception names, if it names one."""
-    name: str | None = getattr(native(error), "constraint_name", None) if error else None
-    return name
+    return getattr(native(error), "constraint_name", None)
 
 
 def without_values(error: BaseException) -> str:
-    """Leave DETAIL, which shows a row, and a value that is named out of the exception's texts.
-
-    Returns what is left.
-    """
-    cause: Any = native(error)
+    """Leave DETAIL, which shows a row, and a value out of the exception; return its message."""
+    cause = native(error)
     message = str(cause.args[0]) if cause.args else ""
     if (getattr(cause, "sqlstate", None) or "").startswith("22"):
         # Such as: invalid input syntax for type integer: "secret"
         message = re.split("""["'«„“:]""", message, maxsplit=1)[0].strip()
-    for each in (error, cause):
-        each.args = (message,)
+    error.args = cause.args = (message,)
     if isinstance(cause, asyncpg.PostgresError):
         cause.detail = cause.hint = None
         cause.__cause__ = cause.__context__ = None  # why asyncpg cannot encode a value names it

@@ -6,17 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, DateTime, Dialect, Identity, MetaData, Numeric, Uuid, event, func
-from sqlalchemy.dialects.postgresql import (
-    JSONB,
-    TSMULTIRANGE,
-    TSRANGE,
-    TSTZMULTIRANGE,
-    TSTZRANGE,
-    Range,
-)
+from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.mutable import MutableDict
 from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+# Types that take a datetime without a time zone, whose zone a driver would guess.
+NAIVE = (DateTime, pg.TSRANGE, pg.TSMULTIRANGE, pg.TSTZRANGE, pg.TSTZMULTIRANGE)
 
 
 class RefusedValueError(ValueError):
@@ -24,16 +20,11 @@ class RefusedValueError(ValueError):
 
 
 def refuse_naive(moment: datetime | None) -> None:
-    """Refuse what a driver would change or could not read back.
-
-    These are naive datetimes, whose zone it would guess, and years that are not 1 to 9999 in UTC.
-    """
-    if moment is None:
-        return
-    if moment.tzinfo is None:
+    """Refuse a naive datetime, and years that are not 1 to 9999 in UTC: no driver reads those."""
+    if moment is not None and moment.tzinfo is None:
         raise RefusedValueError("a naive datetime: give it a time zone, such as datetime.UTC")
     try:
-        moment.astimezone(UTC)
+        _ = moment and moment.astimezone(UTC)
     except OverflowError:
         raise RefusedValueError("a datetime is not within the years 1 to 9999 in UTC") from None
 
@@ -49,17 +40,13 @@ class AwareDateTime(TypeDecorator[datetime]):
         return value
 
 
-class AwareRange(TypeDecorator[Range[datetime]]):
+class AwareRange(TypeDecorator[pg.Range[datetime]]):
     """TSTZRANGE of datetimes that have a time zone."""
 
-    impl = TSTZRANGE
+    impl = pg.TSTZRANGE
     cache_ok = True
 
-    def process_bind_param(
-        self,
-        value: Range[datetime] | None,
-        dialect: Dialect,
-    ) -> Range[datetime] | None:
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         if value is not None:
             refuse_naive(value.lower)
             refuse_naive(value.upper)
@@ -97,11 +84,11 @@ class Base(DeclarativeBase):
         # int is BIGINT, so that a foreign key has the type of the key that it refers to.
         int: BigInteger,
         datetime: AwareDateTime,
-        Range[datetime]: AwareRange,
+        pg.Range[datetime]: AwareRange,
         Decimal: Number,
         UUID: Uuid,
         # A change of a key is noticed; a change within one of its values is not.
-        dict[str, Any]: MutableDict.as_mutable(JSONB()),
+        dict[str, Any]: MutableDict.as_mutable(pg.JSONB()),
     }
 
 
@@ -124,7 +111,7 @@ def takes_naive_datetimes(kind: TypeEngine[Any]) -> bool:
     inner = getattr(kind, "item_type", None) or getattr(kind, "data_type", None)
     if inner is not None:  # of an array, or of a domain
         return takes_naive_datetimes(inner)
-    return isinstance(kind, DateTime | TSRANGE | TSTZRANGE | TSMULTIRANGE | TSTZMULTIRANGE)
+    return isinstance(kind, NAIVE)
 
 
 class Entity(Base):

@@ -8,14 +8,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, cast
 
-from sqlalchemy import Delete, Insert, QueuePool, Update, inspect, text
+from sqlalchemy import Delete, Insert, QueuePool, Update, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
-from sqlalchemy.sql.selectable import SelectBase
 {% else %}
 import logging
 import random
@@ -24,25 +22,23 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, cast
 
-from sqlalchemy import Delete, Engine, Insert, QueuePool, Update, inspect, text
+from sqlalchemy import Delete, Engine, Insert, QueuePool, Update, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.selectable import SelectBase
 {% endif %}
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 from ..settings import Settings
 from . import asyncpg_driver as driver
-from .faults import RETRYABLE, Fault, fault_of, sqlstate_of, unknown_outcome
+from .faults import RETRYABLE, Fault, as_unknown, fault_of, sqlstate_of
 from .route import Route
-from .statements import Row, Statement
+from .statements import Row, Statement, Values
 
 T = TypeVar("T")
-IsolationLevel = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
+IsolationLevel = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE", None]
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +46,8 @@ logger = logging.getLogger(__name__)
 PING_TIMEOUT = 1.0
 # Seconds for which a replica that could not be reached is left alone.
 REPLICA_PAUSE = 5.0
-# Seconds before the second attempt of run(), and between two of them at most.
-FIRST_DELAY, LONGEST_DELAY = 0.02, 1.0
+# Seconds before the second attempt of run(), at most; doubled for each further one, up to 1.
+FIRST_DELAY = 0.02
 # The transactions that are open around the running code, each with its task.
 open_transactions: ContextVar[tuple[Any, ...]] = ContextVar("open_transactions", default=())
 
@@ -59,14 +55,8 @@ open_transactions: ContextVar[tuple[Any, ...]] = ContextVar("open_transactions",
 class Database:
     """The database of one process and one event loop: engines, units of work, and fetch().
 
-    Create one at start-up, share it, and call dispose() at shutdown.
-
-        database = Database(Settings())
-        async with database.transaction() as session:
-            session.add(User(name="Ann", email="ann@example.com"))
-        await database.dispose()
-
-    Nothing connects before the first use. After a fork, the child opens its own connections.
+    Create one at start-up, share it, and call dispose() at shutdown. Nothing connects before the
+    first use. After a fork, the child opens connections of its own.
 
     Every unit of work raises sqlalchemy.exc.TimeoutError when the pool has no free connection
     within DATABASE_POOL_TIMEOUT seconds, and DBAPIError for what the server or the driver reports.
@@ -74,20 +64,14 @@ class Database:
     """
 
     def __init__(self, settings: Settings) -> None:
-        ping_settings = settings.model_copy(
-            update={
-                "database_pool_size": 1,
-                "database_max_overflow": 0,
-                "database_pool_timeout": PING_TIMEOUT,
-                "database_connect_timeout": PING_TIMEOUT,
-                "database_statement_timeout": PING_TIMEOUT,
-            },
-        )
+        timeouts = ("pool_timeout", "connect_timeout", "statement_timeout")
+        changes: dict[str, Any] = {f"database_{name}": PING_TIMEOUT for name in timeouts}
+        changes |= {"database_pool_size": 1, "database_max_overflow": 0}
         url, replica_url = settings.database_url, settings.database_replica_url
         self.settings = settings
         self._writes = Route(url, settings)
         self._reads = Route(url, settings, read_only=True)
-        self._pings = Route(url, ping_settings, read_only=True)
+        self._pings = Route(url, settings.model_copy(update=changes), read_only=True)
         self._replica = Route(replica_url, settings, read_only=True) if replica_url else None
         self._replica_next_try = 0.0
         self.engine = self._writes.engine
@@ -103,7 +87,7 @@ class Database:
     async def transaction(
         self,
         *,
-        isolation_level: IsolationLevel | None = None,
+        isolation_level: IsolationLevel = None,
     ) -> AsyncIterator[AsyncSession]:
         """Open a session in one transaction.
 
@@ -121,7 +105,7 @@ class Database:
                     await session.flush()
                     is_committing = True
         except DBAPIError as error:
-            raise (is_committing and unknown_outcome(error)) or error from error.__cause__
+            raise (as_unknown(error) if is_committing else error) from error.__cause__
         except driver.ERRORS as error:  # of the driver's own calls, such as COPY
             if not self.settings.database_show_values:
                 driver.without_values(error)
@@ -151,12 +135,7 @@ class Database:
             refuse_pending_changes(session)
 
     async def fetch(
-        self,
-        statement: Statement,
-        values: Mapping[str, Any] | None = None,
-        /,
-        *,
-        stale_ok: bool = False,
+        self, statement: Statement, values: Values | None = None, /, *, stale_ok: bool = False
     ) -> list[Row]:
         """Return the rows of one plain statement as dictionaries, at the driver's speed.
 
@@ -166,8 +145,11 @@ class Database:
         write in transaction(), which could not roll it back.
         """
         values = {} if values is None else values
-        if not isinstance(values, Mapping):
-            raise TypeError("fetch() takes the values of its parameters as one dictionary")
+        if not isinstance(statement, Statement) or not isinstance(values, Mapping):
+            raise TypeError(
+                "fetch() takes a select(), insert(), update() or delete(), and the values of its "
+                "parameters as one dictionary. Use session.execute() for anything else",
+            )
         if isinstance(statement, Insert | Update | Delete):
             if (self, asyncio.current_task()) in open_transactions.get():
                 raise InvalidRequestError(
@@ -175,11 +157,6 @@ class Database:
                     "use session.execute()",
                 )
             return await self._writes.fetch(statement, values)
-        if not isinstance(statement, SelectBase):
-            raise TypeError(
-                "fetch() takes a select(), insert(), update() or delete(); use session.execute() "
-                "for anything else",
-            )
         route = await self._route_for_reads(stale_ok=stale_ok)
         try:
             return await route.fetch(statement, values)
@@ -192,7 +169,7 @@ class Database:
         self,
         work: Callable[[AsyncSession], Awaitable[T]],
         *,
-        isolation_level: IsolationLevel | None = None,
+        isolation_level: IsolationLevel = None,
         attempts: int = 10,
     ) -> T:
         """Call work(session) in a transaction; retry it after a serialization failure or deadlock.
@@ -201,17 +178,17 @@ class Database:
         A failed attempt leaves nothing in the database (SQLSTATE 40001, 40P01), so `work` must have
         no other side effects. Raises the error of the last attempt, and every other error at once.
         """
-        for attempt in range(attempts):
+        attempt = 1
+        while True:
             try:
                 async with self.transaction(isolation_level=isolation_level) as session:
                     return await work(session)
             except DBAPIError as error:
-                if sqlstate_of(error) not in RETRYABLE or attempt == attempts - 1:
+                if sqlstate_of(error) not in RETRYABLE or attempt >= attempts:
                     raise
             # https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/
-            longest = min(LONGEST_DELAY, FIRST_DELAY * 2**attempt)
-            await asyncio.sleep(random.uniform(0, longest))
-        raise ValueError("run() needs at least one attempt")
+            await asyncio.sleep(random.uniform(0, min(1, FIRST_DELAY * 2 ** (attempt - 1))))
+            attempt += 1
 
     async def ping(self) -> str | None:
         """Ask the server, on a connection of its own; return the revision of the schema, if any.
@@ -236,12 +213,7 @@ class Database:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.dispose()
 
     async def _route_for_reads(self, *, stale_ok: bool) -> Route:
@@ -266,18 +238,12 @@ class Database:
 
 
 def refuse_pending_changes(session: AsyncSession) -> None:
-    """Raise InvalidRequestError, naming the changes, if the session holds some that are not stored.
-
-    The message names classes and attributes, and no values.
-    """
-    changes = [f"new {type(entity).__name__}" for entity in session.new]
-    changes += [f"deleted {type(entity).__name__}" for entity in session.deleted]
-    for entity in session.dirty:
-        attributes = [each.key for each in inspect(entity).attrs if each.history.has_changes()]
-        changes += [f"{type(entity).__name__}.{name}" for name in sorted(attributes)]
-    if changes:
+    """Raise InvalidRequestError if the session holds changes that are not stored."""
+    changed = [each for each in session.dirty if session.is_modified(each)]
+    names = {type(each).__name__ for each in (*session.new, *session.deleted, *changed)}
+    if names:
         raise InvalidRequestError(
-            f"read_only() stores nothing, and these changes are pending: {', '.join(changes)}. "
-            "Make them in transaction(), or expunge the objects from the session.",
+            f"read_only() does not store its changes of {', '.join(sorted(names))}: make them in "
+            "transaction(), or expunge the objects from the session",
         )
 {% endcall %}

@@ -7,11 +7,11 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import SecretStr
 {% if cookiecutter.engine == "async" %}
-from sqlalchemy import URL, Connection, Engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, event
 from sqlalchemy.exc import InvalidatePoolError, MissingGreenlet
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 {% else %}
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import InvalidatePoolError
 {% endif %}
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -39,23 +39,23 @@ def create_database_engine(
     (AUTOCOMMIT). PgBouncer drops a connection's parameters, so there each unit of work is a READ
     ONLY transaction.
     """
-    pgbouncer, parameters = settings.database_pgbouncer, session_parameters(settings)
-    password = password_of(url, settings)
+    secret, pgbouncer = url.get_secret_value(), settings.database_pgbouncer
+    parameters, password = session_parameters(settings), password_of(secret, settings)
+    is_reader = read_only and not pgbouncer
+    options: dict[str, Any] = {}
+    if is_reader:
+        options = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
 
     def connect() -> Any:
-        """Connect as the driver does: it reads the URL itself."""
         sent = {} if pgbouncer else parameters
 {% if cookiecutter.engine == "async" %}
-        return driver.open_connection(engine.dialect, url, settings, sent, password)
+        return driver.open_connection(engine.dialect, secret, settings, sent, password)
 {% else %}
-        return driver.open_connection(url, settings, sent, password)
+        return driver.open_connection(secret, settings, sent, password)
 {% endif %}
 
-    options: dict[str, Any] = {}
-    if read_only and not pgbouncer:
-        options = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
     engine = create_async_engine(
-        url_to_show(url),
+        url_to_show(secret),
         creator=connect,
         hide_parameters=not settings.database_show_values,
         pool_size=settings.database_pool_size,
@@ -64,38 +64,30 @@ def create_database_engine(
         pool_use_lifo=True,
         **options,
     )
-    check_connections(engine.sync_engine, settings)
+    check_connections(engine.sync_engine, settings, is_reader=is_reader)
     report_errors(engine.sync_engine, settings, read_only=read_only)
     log_slow_statements(engine.sync_engine, settings.database_slow_query)
-    if pgbouncer:
-        at_begin = parameters | ({"transaction_read_only": "on"} if read_only else {})
-        set_at_begin(engine.sync_engine, at_begin)
-    elif read_only:
-        refuse_writes(engine.sync_engine)
 {% if cookiecutter.engine == "async" %}
     driver.add_hooks(engine.sync_engine)
 {% endif %}
+    if pgbouncer:
+        extra = {"transaction_read_only": "on"} if read_only else {}
+        set_at_begin(engine.sync_engine, parameters | extra)
     return engine
 {% endcall %}
 
 
-def url_to_show(secret: SecretStr) -> URL:
+def url_to_show(secret: str) -> URL:
     """Return the URL of the first host, without password: tracing and the like read engine.url."""
-    scheme, netloc, *rest = urlsplit(secret.get_secret_value())
-    user, at, hosts = netloc.rpartition("@")
-    path, query, _ = rest
-    url = make_url(f"{scheme}://{user}{at}{hosts.partition(',')[0]}{path}?{query}")
-{% if cookiecutter.engine == "async" %}
-    drivername = "postgresql+asyncpg"
-{% else %}
-    drivername = "postgresql+psycopg"
-{% endif %}
+    parts = urlsplit(secret)
+    user, _, hosts = parts.netloc.rpartition("@")
+    first = urlsplit(f"//{hosts.partition(',')[0]}")
     return URL.create(
-        drivername,
-        username=url.username,
-        host=url.host or str(url.query.get("host", "")) or None,
-        port=url.port,
-        database=url.database,
+        driver.NAME,
+        username=user.partition(":")[0],
+        host=first.hostname,
+        port=first.port,
+        database=parts.path[1:],
     )
 
 
@@ -113,29 +105,35 @@ def session_parameters(settings: Settings) -> dict[str, str]:
     }
 
 
-def password_of(secret: SecretStr, settings: Settings) -> Callable[[], str] | None:
+def password_of(secret: str, settings: Settings) -> Callable[[], str] | None:
     """Return what gives the password of each new connection; None leaves it to the URL.
 
     Service and migrations ask here. For a token that expires, return a function that gets one.
     """
-    url, path = urlsplit(secret.get_secret_value()), settings.database_password_file
+    url, path = urlsplit(secret), settings.database_password_file
     if path is None or url.password or "password" in parse_qs(url.query):
         return None
 
     def read() -> str:
         try:
-            return path.read_bytes().decode().rstrip("\r\n")
+            return path.read_text("utf-8").rstrip("\r\n")
         except UnicodeDecodeError:
             raise ValueError(f"{path} is not UTF-8") from None
 
     return read
 
 
-def check_connections(engine: Engine, settings: Settings) -> None:
+def check_connections(engine: Engine, settings: Settings, *, is_reader: bool) -> None:
     """Replace connections that are lost, too old, or returned within a transaction."""
 
-    def note(_connection: Any, record: ConnectionPoolEntry) -> None:
+    def prepare(connection: Any, record: ConnectionPoolEntry) -> None:
         record.info["connected_at"] = time.monotonic()
+        if is_reader:
+            # Not a parameter of the connection: to target_session_attrs, that would make a primary
+            # look like a standby.
+            cursor = connection.cursor()
+            cursor.execute("SET default_transaction_read_only = on")
+            cursor.close()
 
     def check_in(connection: Any, record: ConnectionPoolEntry) -> None:
         if connection is None:
@@ -155,35 +153,20 @@ def check_connections(engine: Engine, settings: Settings) -> None:
             return
 {% if cookiecutter.engine == "async" %}
         try:
-            responds = driver.responds(connection, settings.database_connect_timeout)
+            is_alive = driver.responds(connection, settings.database_connect_timeout)
         except MissingGreenlet:
             # fetch() takes connections where nobody can ask the server. It gives this one back.
             record.info["is_unasked"] = True
             return
 {% else %}
-        responds = driver.responds(connection, settings.database_connect_timeout)
+        is_alive = driver.responds(connection, settings.database_connect_timeout)
 {% endif %}
-        if not responds:
+        if not is_alive:
             raise InvalidatePoolError("an idle connection does not answer")
 
-    event.listen(engine, "connect", note)
+    event.listen(engine, "connect", prepare)
     event.listen(engine, "checkin", check_in)
     event.listen(engine, "checkout", check_out)
-
-
-def refuse_writes(engine: Engine) -> None:
-    """Make PostgreSQL refuse writes on every connection.
-
-    After connecting: as a parameter of the connection it would make a primary look like a standby
-    to target_session_attrs.
-    """
-
-    def execute(connection: Any, _record: ConnectionPoolEntry) -> None:
-        cursor = connection.cursor()
-        cursor.execute("SET default_transaction_read_only = on")
-        cursor.close()
-
-    event.listen(engine, "connect", execute)
 
 
 def set_at_begin(engine: Engine, parameters: dict[str, str]) -> None:

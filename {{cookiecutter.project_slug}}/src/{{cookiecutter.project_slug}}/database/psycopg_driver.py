@@ -9,13 +9,12 @@ import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
-from pydantic import SecretStr
-from sqlalchemy import exc
 
 from ..settings import Settings
 
-ERRORS = psycopg.Error
+ERRORS = (psycopg.Error,)
 
+NAME = "postgresql+psycopg"
 APPLICATION_NAME = __name__.partition(".")[0]
 
 # Seconds beyond statement_timeout after which a server that has not answered counts as lost.
@@ -56,25 +55,23 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 def open_connection(
-    secret: SecretStr,
+    url: str,
     settings: Settings,
-    parameters: Mapping[str, str],
+    parameters: dict[str, str],
     password: Callable[[], str] | None,
 ) -> BoundedConnection:
     """Connect by libpq, which asks the hosts in turn; raise psycopg.OperationalError.
 
-    `parameters` are those of the server's session. `password` is called for each connection.
+    `parameters` are those of the server's session.
     """
-    url = secret.get_secret_value()
     words = conninfo_to_dict(url)
-    options = [str(words.get("options", ""))]
-    options += [f"-c {name}={value}" for name, value in parameters.items()]
+    options = [f"-c {name}={value}" for name, value in parameters.items()]
     hosts = str(words.get("host", "")).count(",") + 1
     arguments: dict[str, Any] = {
         # For each host, in whole seconds; psycopg waits two at least.
         "connect_timeout": math.ceil(settings.database_connect_timeout / hosts),
         "fallback_application_name": APPLICATION_NAME,
-        "options": " ".join(options).strip(),
+        "options": " ".join([str(words.get("options", "")), *options]).strip(),
         "tcp_user_timeout": round(settings.database_tcp_user_timeout * 1000),
         "keepalives_idle": settings.database_keepalives_idle,
         "keepalives_interval": 5,
@@ -109,15 +106,7 @@ def fetch(connection: Any, statement: str, parameters: Mapping[str, Any]) -> Seq
             connection.autocommit = False
 
 
-def sqlalchemy_class(error: BaseException) -> type[exc.DBAPIError] | None:
-    """Return the class that SQLAlchemy raises for an exception of psycopg."""
-    if isinstance(error, UnicodeEncodeError):
-        return exc.DataError  # psycopg raises it as it is
-    found = [getattr(exc, kind.__name__, None) for kind in type(error).__mro__]
-    return next((kind for kind in found if kind), None) if isinstance(error, ERRORS) else None
-
-
-def responds(connection: BoundedConnection, timeout: float) -> bool:
+def responds(connection: Any, timeout: float) -> bool:
     """Whether the server answers within `timeout` seconds; costs a round trip."""
     response_timeout, connection.response_timeout = connection.response_timeout, timeout
     try:
@@ -135,13 +124,12 @@ def is_lost(connection: Any) -> bool:
             connection.pgconn.consume_input()
     except psycopg.Error:
         return True
-    closed: bool = connection.closed
-    return closed
+    return bool(connection.closed)
 
 
-def is_in_transaction(connection: BoundedConnection) -> bool:
+def is_in_transaction(connection: Any) -> bool:
     """Whether the server said so with its last answer."""
-    return connection.pgconn.transaction_status != TransactionStatus.IDLE
+    return bool(connection.pgconn.transaction_status != TransactionStatus.IDLE)
 
 
 def is_outdated_plan(error: BaseException) -> bool:
@@ -163,10 +151,7 @@ def constraint_name(error: BaseException | None) -> str | None:
 
 
 def without_values(error: BaseException) -> str:
-    """Leave DETAIL, which shows a row, and a value that is named out of the exception's text.
-
-    Returns what is left.
-    """
+    """Leave DETAIL, which shows a row, and a value out of the exception; return its message."""
     message = str(error)
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
         message = error.diag.message_primary

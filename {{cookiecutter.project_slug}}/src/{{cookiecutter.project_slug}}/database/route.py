@@ -5,7 +5,7 @@ import asyncio
 import os
 import time
 import weakref
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 {% else %}
 import os
@@ -13,88 +13,64 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 {% endif %}
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 {% if cookiecutter.engine == "async" %}
 from sqlalchemy.ext.asyncio import async_sessionmaker
 {% else %}
 from sqlalchemy.orm import sessionmaker
 {% endif %}
-from sqlalchemy.pool import Pool, PoolProxiedConnection
+from sqlalchemy.pool import Pool
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 from ..settings import Settings
 from . import asyncpg_driver as driver
 from .engine import create_database_engine
-from .faults import as_sqlalchemy_error, is_useless, unknown_outcome
-from .statements import Plans, Row, Statement, idle_connection, log_if_slow
+from .faults import as_unknown
+from .statements import Plans, Row, Statement, Values, idle_connection, log_if_slow
+
+IN_USE = "all connections of the pool are in use, timeout {:g} s"
 
 
-{% if cookiecutter.engine == "async" %}
+{% if cookiecutter.engine == "sync" %}
 class Turns:
-    """Turns in the order of arrival, of one event loop."""
+    """A semaphore that lets threads through in the order of arrival."""
 
-    def __init__(self, number: int, patience: float) -> None:
-        self._patience = patience
-        self._free = asyncio.Semaphore(number)
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    async def take(self) -> bool:
-        """Wait for a turn; return whether it came within `patience` seconds."""
-        loop = asyncio.get_running_loop()
-        self._loop = self._loop or loop
-        if self._loop is not loop:
-            raise RuntimeError("this Database belongs to another event loop: create one here")
-        if not self._free.locked():
-            return await self._free.acquire()
-        try:
-            return await asyncio.wait_for(self._free.acquire(), self._patience)
-        except TimeoutError:
-            return False
-
-    def give(self) -> None:
-        self._free.release()
-{% else %}
-class Turns:
-    """Turns in the order of arrival, of the threads of one process."""
-
-    def __init__(self, number: int, patience: float) -> None:
-        self._patience = patience
+    def __init__(self, number: int) -> None:
         self._free = number
         self._waiting: deque[threading.Event] = deque()
         self._lock = threading.Lock()
 
-    def take(self) -> bool:
-        """Wait for a turn; return whether it came within `patience` seconds."""
+    def acquire(self, timeout: float) -> bool:
+        """Wait for a turn; return whether it came within `timeout` seconds."""
         with self._lock:
             if self._free:
                 self._free -= 1
                 return True
             turn = threading.Event()
             self._waiting.append(turn)
-        if turn.wait(self._patience):
+        if turn.wait(timeout):
             return True
         with self._lock:
             if not turn.is_set():
                 self._waiting.remove(turn)
-                return False
-        return True
+            return turn.is_set()
 
-    def give(self) -> None:
+    def release(self) -> None:
         with self._lock:
             if self._waiting:
                 self._waiting.popleft().set()
             else:
                 self._free += 1
+
+
 {% endif %}
-
-
 class Route:
     """One of the ways of a Database: for writes, for reads, for pings, or to the replica."""
 
@@ -109,13 +85,27 @@ class Route:
             close_resets_only=False,
         )
         self._plans = Plans(self.engine.sync_engine)
-        # Behind PgBouncer, SQLAlchemy begins a transaction that sets the timeouts.
-        self._is_planned = not settings.database_pgbouncer
-        self._turns = self._new_turns()
         self._inherited: list[Pool] = []
+        self._own()
         if hasattr(os, "register_at_fork"):
             start_anew = weakref.WeakMethod(self._start_anew)
             os.register_at_fork(after_in_child=lambda: (method := start_anew()) and method())
+
+    def _own(self) -> None:
+        connections = self.settings.database_pool_size + self.settings.database_max_overflow
+{% if cookiecutter.engine == "async" %}
+        self._turns = asyncio.Semaphore(connections)
+        self._loop: asyncio.AbstractEventLoop | None = None
+{% else %}
+        self._turns = Turns(connections)
+{% endif %}
+
+    def _start_anew(self) -> None:
+        """Leave the connections to the parent process: two that share one mix up the answers."""
+        # They are kept, since the parent's event loop would lose the sockets of those collected.
+        self._inherited.append(self.engine.pool)
+        self.engine.sync_engine.dispose(close=False)
+        self._own()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -123,45 +113,56 @@ class Route:
 
         Raises sqlalchemy.exc.TimeoutError after DATABASE_POOL_TIMEOUT seconds.
         """
-        if not await self._turns.take():
-            timeout = self.settings.database_pool_timeout
-            raise PoolTimeoutError(f"all connections of the pool are in use, timeout {timeout:g} s")
+        patience = self.settings.database_pool_timeout
+{% if cookiecutter.engine == "async" %}
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        if self._loop is not loop:
+            raise RuntimeError("this Database belongs to another event loop: create one here")
+        try:
+            async with asyncio.timeout(patience):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise PoolTimeoutError(IN_USE.format(patience)) from None
+{% else %}
+        if not self._turns.acquire(patience):
+            raise PoolTimeoutError(IN_USE.format(patience))
+{% endif %}
         try:
             yield
         finally:
-            self._turns.give()
+            self._turns.release()
 
-    async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> list[Row]:
+    async def fetch(self, statement: Statement, values: Values) -> list[Row]:
         """Return the rows of one statement; a write is committed with them."""
         async with self.turn():
-            found = self._plans.find(statement, values) if self._is_planned else None
+            # Behind PgBouncer, SQLAlchemy begins a transaction that sets the timeouts.
+            is_fast = not self.settings.database_pgbouncer
+            found = self._plans.find(statement, values) if is_fast else None
             connection = found and idle_connection(self.engine.sync_engine)
             if found is None or connection is None:
-                return await self._execute_by_sqlalchemy(statement, values)
+                return await self._execute(statement, values)
             plan, parameters = found
-            return plan.read(await self._execute(connection, plan.sql, parameters))
+            started = time.perf_counter()
+            try:
+                rows = await driver.fetch(connection.driver_connection, plan.sql, parameters)
+                return plan.read(rows)
+            except (*driver.ERRORS, TimeoutError, UnicodeError) as error:
+                timed_out = isinstance(error, TimeoutError)
+                if lost := timed_out or driver.is_lost(connection.dbapi_connection):
+                    connection.invalidate(error)
+                is_wait = getattr(error, "sqlstate", None) in {"55P03", "57014"}
+                if timed_out or is_wait or (lost and not self.read_only):
+                    # It would take as long again. A write may be done.
+                    shown = OperationalError(plan.sql, None, error, True, lost)
+                    raise (shown if self.read_only else as_unknown(shown)) from error
+            finally:
+                connection.close()
+                log_if_slow(plan.sql, started, self.settings.database_slow_query)
+            # It had no effect. SQLAlchemy executes it again, and reports the error as always.
+            return await self._execute(statement, values)
 
-    async def _execute(self, connection: PoolProxiedConnection, sql: str, parameters: Any) -> Any:
-        """Let the driver execute one statement, which is a transaction of its own."""
-        started = time.perf_counter()
-        try:
-            return await driver.fetch(connection.driver_connection, sql, parameters)
-        except Exception as error:
-            lost = driver.is_lost(connection.dbapi_connection)
-            lost = lost or is_useless(error, read_only=self.read_only)
-{% if cookiecutter.engine == "async" %}
-            if lost or driver.is_refusal(error):
-{% else %}
-            if lost:
-{% endif %}
-                connection.invalidate(error)
-            shown = as_sqlalchemy_error(error, sql, parameters, self.settings, lost=lost)
-            raise (not self.read_only and unknown_outcome(shown)) or shown from error
-        finally:
-            connection.close()
-            log_if_slow(sql, started, self.settings.database_slow_query)
-
-    async def _execute_by_sqlalchemy(self, statement: Any, values: Mapping[str, Any]) -> list[Row]:
+    async def _execute(self, statement: Any, values: Values) -> list[Row]:
         is_committing = False
         try:
             async with self.engine.begin() as connection:
@@ -170,16 +171,5 @@ class Route:
                 is_committing = not self.read_only
             return rows
         except DBAPIError as error:
-            raise (is_committing and unknown_outcome(error)) or error from error.__cause__
-
-    def _start_anew(self) -> None:
-        """Leave the connections to the parent process: two that share one mix up the answers."""
-        # They are kept, since the parent's event loop would lose the sockets of those collected.
-        self._inherited.append(self.engine.pool)
-        self.engine.sync_engine.dispose(close=False)
-        self._turns = self._new_turns()
-
-    def _new_turns(self) -> Turns:
-        limit = self.settings.database_pool_size + self.settings.database_max_overflow
-        return Turns(limit, self.settings.database_pool_timeout)
+            raise (as_unknown(error) if is_committing else error) from error.__cause__
 {% endcall %}

@@ -7,12 +7,10 @@ result. A plan needs none of these. It keeps SQLAlchemy's pool, types, errors, a
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from logging import INFO
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Column, Delete, Engine, Insert, Label, QueuePool, Update, event
-from sqlalchemy.engine import Connection, ExceptionContext
+from sqlalchemy import Column, Connection, Delete, Engine, Insert, Label, Update, event
 {% if cookiecutter.engine == "async" %}
 from sqlalchemy.exc import InvalidRequestError, MissingGreenlet
 {% else %}
@@ -25,29 +23,27 @@ logger = logging.getLogger(__name__)
 echo = logging.getLogger("sqlalchemy.engine.Engine")
 
 Statement = SelectBase | Insert | Update | Delete
+Values = Mapping[str, Any]
 Row = dict[str, Any]
-SHOWN = 1000  # characters of a slow statement
 
 
 class Plan:
     """The SQL of a statement, and what converts its parameters and its rows."""
 
     def __init__(self, compiled: Any, given: Sequence[str], readers: Mapping[str, Any]) -> None:
-        dialect, order = compiled.dialect, compiled.positiontup
+        dialect, self.sql, self.given = compiled.dialect, str(compiled), given
+        self._order = compiled.positiontup
         bound = compiled.construct_params(dict.fromkeys(given))
         processors = {
             name: compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect)
-            for name in order or bound
+            for name in self._order or bound
         }
-        self.given = given
-        self.sql = str(compiled)
-        self._order = order
         self._binders = [(name, process) for name, process in processors.items() if process]
         self._constants = {name: bound[name] for name in processors.keys() - given}
-        self._names = list(readers)
         self._readers = [(name, process) for name, process in readers.items() if process]
+        self._names = list(readers)
 
-    def bind(self, values: Mapping[str, Any]) -> Any:
+    def bind(self, values: Values) -> Any:
         """Return the parameters as the driver takes them."""
         bound = {**self._constants, **values}
         for name, process in self._binders:
@@ -70,21 +66,22 @@ class Plans:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._plans: WeakKeyDictionary[Any, Plan | None] = WeakKeyDictionary()
-        self._listeners = self._count_listeners()  # the slow log
+        self._own_listeners = self._count_listeners()
 
-    def find(self, statement: Statement, values: Mapping[str, Any]) -> tuple[Plan, Any] | None:
+    def find(self, statement: Statement, values: Values) -> tuple[Plan, Any] | None:
         """Return plan and parameters; None if SQLAlchemy is to execute the statement."""
         plan, engine = self._plans.get(statement), self._engine
         if plan is None or plan.given != tuple(values) or engine.get_execution_options():
             return None
-        if self._count_listeners() > self._listeners or engine.echo or echo.isEnabledFor(INFO):
+        is_watched = engine.echo or echo.isEnabledFor(logging.INFO)
+        if is_watched or self._count_listeners() > self._own_listeners:
             return None
         try:
             return plan, plan.bind(values)
         except Exception:  # a type refuses a value: SQLAlchemy says it in its own words
             return None
 
-    def read(self, statement: Any, values: Mapping[str, Any], result: Any) -> list[Row]:
+    def read(self, statement: Any, values: Values, result: Any) -> list[Row]:
         """Return the rows of a result, and plan a statement that comes for the second time."""
         columns = list(statement.exported_columns)
         names = list(result.keys()) if columns or statement.is_select else []
@@ -94,18 +91,14 @@ class Plans:
             self._plans[statement] = None
         elif self._plans[statement] is None:
             described = result.cursor.description if names else []
-            self._plans[statement] = self._plan(statement, tuple(values), names, described)
+            self._plans[statement] = self._plan(statement, columns, tuple(values), described)
         return [dict(zip(names, row, strict=True)) for row in result] if names else []
 
     def _plan(
-        self,
-        statement: Any,
-        given: tuple[str, ...],
-        names: Sequence[str],
-        described: Sequence[Any],
+        self, statement: Any, columns: list[Any], given: tuple[str, ...], described: Sequence[Any]
     ) -> Plan | None:
         """Compile the statement, unless each execution has SQL or values of its own."""
-        dialect, columns = self._engine.dialect, list(statement.exported_columns)
+        dialect = self._engine.dialect
         compiled = statement.compile(dialect=dialect, column_keys=given)
         if (
             statement.get_execution_options()
@@ -113,18 +106,18 @@ class Plans:
             or compiled.literal_execute_params
             or compiled.prefetch  # defaults that Python computes
             or any(bind.callable for bind in compiled.binds.values())
-            or len(columns) != len(names)  # only the server knows what is in a text()
+            or len(columns) != len(described)  # only the server knows what is in a text()
         ):
             return None
         readers: dict[str, Any] = {}
-        for name, column, (shown, code, *_) in zip(names, columns, described, strict=True):
-            if isinstance(column, Column | Label) and column.name != shown:
+        for column, (name, code, *_) in zip(columns, described, strict=True):
+            if isinstance(column, Column | Label) and column.name != name:
                 return None
             readers[name] = column.type.dialect_impl(dialect).result_processor(dialect, code)
         return Plan(compiled, given, readers)
 
     def _count_listeners(self) -> int:
-        """Count who waits for SQLAlchemy's execution, such as tracing."""
+        """Count who waits for SQLAlchemy's execution, such as tracing; the slow log is one."""
         # There is no public way to ask. A test of the contract fails when this name goes.
         told: Any = self._engine.dispatch
         before = len(told.before_execute) + len(told.before_cursor_execute)
@@ -133,20 +126,21 @@ class Plans:
 
 def idle_connection(engine: Engine) -> PoolProxiedConnection | None:
     """Return a connection that can be had without waiting for anything, if there is one."""
-    if not isinstance(engine.pool, QueuePool) or not engine.pool.checkedin():
+    pool: Any = engine.pool
+    if not pool.checkedin():
         return None
 {% if cookiecutter.engine == "async" %}
     try:
-        connection = engine.pool.connect()
+        connection: PoolProxiedConnection = pool.connect()
     except MissingGreenlet:
         return None  # the idle one was lost, and opening another one takes time
     if "is_unasked" in connection.info:
         connection.close()
         return None
-    return connection
 {% else %}
-    return engine.pool.connect()
+    connection: PoolProxiedConnection = pool.connect()
 {% endif %}
+    return connection
 
 
 def log_slow_statements(engine: Engine, threshold: float) -> None:
@@ -158,18 +152,11 @@ def log_slow_statements(engine: Engine, threshold: float) -> None:
     def end(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         log_if_slow(statement, connection.info["started"], threshold)
 
-    def fail(context: ExceptionContext) -> None:
-        if context.connection and context.statement and context.execution_context:
-            log_if_slow(context.statement, context.connection.info["started"], threshold)
-
     event.listen(engine, "before_cursor_execute", start)
     event.listen(engine, "after_cursor_execute", end)
-    event.listen(engine, "handle_error", fail)
 
 
 def log_if_slow(statement: str, started: float, threshold: float) -> None:
     seconds = time.perf_counter() - started
     if seconds > threshold:
-        more = f"… ({len(statement)} characters)" if len(statement) > SHOWN else ""
-        shown = " ".join(statement[:SHOWN].split())
-        logger.warning("slow statement, %.3f s: %s%s", seconds, shown, more)
+        logger.warning("slow statement, %.3f s: %.1000s", seconds, " ".join(statement.split()))
