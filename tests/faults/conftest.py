@@ -3,6 +3,8 @@
 import contextlib
 import functools
 import importlib
+import re
+import subprocess
 import sys
 import threading
 import time
@@ -212,6 +214,27 @@ def relay(server: PostgreSQL) -> Iterator[Relay]:
     relay = Relay(server.port)
     yield relay
     relay.close()
+
+
+def run_script(project: Project, url: str, script: str) -> str:
+    """What a script said that uses the package, in a process of its own, with no warning.
+
+    It is written for the async engine. For the other one, async and await are taken out of it.
+    """
+    if project.engine == "sync":
+        script = re.sub(r"\basync |\bawait ", "", script)
+        script = re.sub(r"\basyncio\.run\((.*)\)", r"\1", script)
+    done = subprocess.run(
+        [sys.executable, "-c", script.replace("{package}", project.path.name)],
+        env={"DATABASE_URL": url, "PYTHONPATH": str(project.path / "src")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    return done.stdout
 
 
 def checked_out(database: Any) -> int:
