@@ -41,7 +41,6 @@ SETTINGS = {
     "max_connections": "200",
     "max_wal_senders": "4",
     "timezone": "UTC",
-    "unix_socket_directories": "",
     "wal_level": "replica",
 }
 
@@ -129,7 +128,7 @@ class PostgreSQL(Server):
         binaries = replica_of.binaries if replica_of else find_binaries(tls=tls)
         self.binaries: Path = copy_if_unreachable(binaries, self.directory)
         self.data = self.directory / "data"
-        self.settings = SETTINGS | settings
+        self.settings = SETTINGS | {"unix_socket_directories": str(self.directory)} | settings
         if replica_of:
             self._copy(replica_of)
         else:

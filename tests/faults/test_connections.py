@@ -6,12 +6,26 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
-from sqlalchemy import literal, literal_column, select, text
+from sqlalchemy import (
+    Integer,
+    Text,
+    bindparam,
+    cast,
+    column,
+    insert,
+    literal,
+    literal_column,
+    select,
+    table,
+    text,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from .conftest import Connect, Project, administer, backends, eventually
@@ -271,11 +285,47 @@ def test_the_first_host_that_answers_is_used(server: PostgreSQL, connect: Connec
     assert ask(connect(server.url().replace(f"127.0.0.1:{server.port}", hosts)))[0] == server.port
 
 
-def test_a_host_that_is_silent_does_not_hide_the_next(server: PostgreSQL, connect: Connect) -> None:
+@pytest.mark.parametrize("query", ["", "?target_session_attrs=prefer-standby"])
+def test_a_host_that_is_silent_does_not_hide_the_next(
+    server: PostgreSQL, connect: Connect, query: str
+) -> None:
+    """With the default connect timeout, which all hosts share."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hosts = f"127.0.0.1:{silent.getsockname()[1]},127.0.0.1:{server.port}"
-        url = server.url().replace(f"127.0.0.1:{server.port}", hosts)
-        assert ask(connect(url, connect_timeout=1.0))[0] == server.port
+        url = server.url(query=query).replace(f"127.0.0.1:{server.port}", hosts)
+        begun = time.monotonic()
+        assert ask(connect(url))[0] == server.port
+        assert time.monotonic() - begun < 5.0
+
+
+@pytest.mark.parametrize("place", ["netloc", "query"])
+def test_a_socket_of_unix_connects(server: PostgreSQL, connect: Connect, place: str) -> None:
+    directory = str(server.directory)
+    if place == "netloc":
+        url = server.url().replace("127.0.0.1", quote(directory, safe=""))
+    else:
+        query = f"?host={directory}&port={server.port}"
+        url = server.url(query=query).replace(f"127.0.0.1:{server.port}", "")
+    database = connect(url)
+    assert ask(database)[0] is None  # no port
+    for _ in range(3):
+        assert database.fetch(ONE) == [{"one": 1}]
+    database.ping()
+
+
+@pytest.mark.parametrize("case", ["host", "port"])
+def test_a_url_that_names_hosts_twice_is_refused_or_read_as_libpq_does(
+    project: Project, server: PostgreSQL, connect: Connect, case: str
+) -> None:
+    """Providers write postgresql://localhost/name?host=/a/directory."""
+    query = f"?host={server.directory}" if case == "host" else f"?port={server.port}"
+    url = server.url(query=query)
+    url = url.replace(f":{server.port}/", "/") if case == "port" else url
+    try:
+        database = connect(url)
+    except project.module("settings").SettingsError:
+        return
+    assert ask(database)[0] == (None if case == "host" else server.port)
 
 
 def test_an_address_that_is_silent_does_not_hide_the_next(
@@ -341,7 +391,7 @@ def is_connected_to(connection: socket.socket, port: int) -> bool:
 
 @pytest.mark.parametrize("scheme", ["postgres://", "postgresql+psycopg2://"])
 def test_a_url_of_a_provider_connects(server: PostgreSQL, connect: Connect, scheme: str) -> None:
-    query = "?sslmode=prefer&channel_binding=prefer"
+    query = "?sslmode=prefer&application_name=ours"
     url = server.url(query=query).replace("postgresql://", scheme)
     assert ask(connect(url))[0] == server.port
 
@@ -377,19 +427,22 @@ def test_tls_with_the_root_certificate(tls_server: PostgreSQL, connect: Connect,
     assert ask(connect(tls_server.url(query=query)))[0] == tls_server.port
 
 
+@pytest.mark.parametrize("query", ["sslrootcert=system", "sslmode=verify-full&sslrootcert=system"])
 def test_the_system_s_certificates_verify_the_server_and_its_name(
     project: Project,
     tls_server: PostgreSQL,
     connect: Connect,
     monkeypatch: pytest.MonkeyPatch,
+    query: str,
 ) -> None:
-    url = tls_server.url(query="?sslrootcert=system")
+    url = tls_server.url(query=f"?{query}")
     other = url.replace("127.0.0.1", "127.0.0.2")
     for untrusted, certificates in ((url, "/dev/null"), (other, tls_server.root_certificate)):
         monkeypatch.setenv("SSL_CERT_FILE", str(certificates))
         with pytest.raises(SQLAlchemyError) as caught:
             ask(connect(untrusted))
         assert project.fault_of(caught.value) == "UNAVAILABLE"
+        assert "certificate" in str(caught.value)
     assert ask(connect(url))[0] == tls_server.port
 
 
@@ -428,3 +481,37 @@ def test_a_silent_server_is_given_up_within_the_connect_timeout(
         assert (asked - begun < 1, time.monotonic() - asked < 1.7) == (True, True)
     assert project.fault_of(caught.value) == "UNAVAILABLE"
     assert ask(database)[0] == server.port
+
+
+def test_values_are_in_no_message_and_no_log(
+    project: Project, server: PostgreSQL, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server's DETAIL holds the row, and an error of a value quotes it."""
+    caplog.set_level(logging.INFO)
+    users = table("users", column("name"), column("email"))
+    add = insert(users)
+    row = {"name": "QZXJ", "email": "qzxj@example.com"}
+    number = select(literal_column("1")).where(cast(bindparam("number", type_=Text), Integer) == 1)
+    database = connect(slow_query=0.001)
+    for time_ in range(3):
+        database.fetch(add, {"name": "Ada", "email": f"{time_}@example.com"})
+        database.fetch(number, {"number": "1"})
+    database.fetch(add, row)
+
+    def execute(statement: Any, values: Any) -> None:
+        with database.transaction() as session:
+            session.execute(statement, values)
+
+    shown = []
+    for use in (database.fetch, execute):
+        for statement, values in (
+            (add, row),
+            (add, {"name": None, "email": "qzxj"}),
+            (add, {"name": "qzxj\0", "email": "qzxj"}),
+            (number, {"number": "qzxj"}),
+        ):
+            with pytest.raises(SQLAlchemyError) as caught:
+                use(statement, values)
+            shown.append("".join(traceback.format_exception(caught.value)))
+    lines = "".join([*shown, caplog.text]).lower().splitlines()
+    assert not [line for line in lines if "qzxj" in line]
