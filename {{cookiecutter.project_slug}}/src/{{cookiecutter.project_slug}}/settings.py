@@ -87,9 +87,9 @@ def check_url(secret: SecretStr) -> SecretStr:
     found = [HOST.fullmatch(host) for host in hosts if not host.startswith("/")]
     ports = [host["port"] for host in found if host and host["port"] is not None]
     ports += query["port"].split(",") if "port" in query else []
-    if not all(found) or not all(re.fullmatch("[0-9]{1,5}", port) for port in ports):
+    if not all(found) or not all(re.fullmatch("[0-9]{0,5}", port) for port in ports):
         raise ValueError(f"has a host or a port that {UNREADABLE}")
-    if not all(0 < int(port) < 65_536 for port in ports):
+    if not all(0 < int(port or 5432) < 65_536 for port in ports):
         raise ValueError("must have a port from 1 to 65535")
     url = f"postgresql://{rest}"
 {% if cookiecutter.engine == "sync" %}

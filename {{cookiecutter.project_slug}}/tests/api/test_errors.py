@@ -163,14 +163,33 @@ async def test_errors_of_the_framework_are_problems(client: AsyncClient) -> None
         assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-async def test_the_document_describes_the_problems(client: AsyncClient) -> None:
+async def test_every_route_describes_its_problems(client: AsyncClient) -> None:
     answer = await client.get("/openapi.json")
     document = answer.json()
     assert "Problem" in document["components"]["schemas"]
-    unready = document["paths"]["/readyz"]["get"]["responses"]["503"]
-    assert list(unready["content"]) == ["application/problem+json"]
-    for operations in document["paths"].values():
+    missing: list[str] = []
+    for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            assert method == "get" or "409" in operation["responses"]
-            assert "requestBody" not in operation or "400" in operation["responses"]
+            if "probes" in operation.get("tags", []):
+                continue
+            rules = {"422": "each route", "503": "each route", "504": "each route"}
+            if "requestBody" in operation:
+                rules["400"] = "a route with a body"
+            if method in {"post", "put", "patch", "delete"}:
+                rules["409"] = "a route that writes"
+            missing += [
+                f"{method.upper()} {path} does not describe {status}, as {rule} must"
+                for status, rule in rules.items()
+                if status not in operation["responses"]
+            ]
+    assert not missing, "\n".join(missing)
+
+
+async def test_a_probe_describes_its_own_answers(client: AsyncClient) -> None:
+    answer = await client.get("/openapi.json")
+    paths = answer.json()["paths"]
+    assert list(paths["/livez"]["get"]["responses"]) == ["200"]
+    ready = paths["/readyz"]["get"]["responses"]
+    assert list(ready) == ["200", "503"]
+    assert list(ready["503"]["content"]) == ["application/problem+json"]
 {% endcall %}

@@ -25,13 +25,10 @@ from .request_ids import RequestIdMiddleware
 
 
 class Service(FastAPI):
-    """FastAPI with ids of requests, and the schema of a problem in the OpenAPI document."""
+    """FastAPI with ids of requests, and the problems of every route in the OpenAPI document."""
 
     def openapi(self) -> dict[str, Any]:
-        document = super().openapi()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas["Problem"] = errors.Problem.model_json_schema()
-        return document
+        return errors.describe_problems(super().openapi())
 
     def build_middleware_stack(self) -> ASGIApp:
         # Outside of the middleware that answers 500, so that this answer has the id, too.

@@ -30,7 +30,6 @@ ANSWERS = {
     Fault.INVALID: (422, "This breaks a rule of the database."),
 }
 
-
 # Citus adds the number of a shard to the names of its constraints, such as uq_users_email_102008.
 SHARD = re.compile(r"_\d{6,}$")
 
@@ -46,13 +45,7 @@ class Problem(BaseModel):
     request_id: str | None = None
 
 
-def problem(
-    status: int,
-    detail: str,
-    *,
-    headers: Any = None,
-    errors: list[dict[str, Any]] | None = None,
-) -> JSONResponse:
+def problem(status: int, detail: str, *, headers: Any = None, errors: Any = None) -> JSONResponse:
     body = Problem(
         title=HTTPStatus(status).phrase,
         status=status,
@@ -60,21 +53,36 @@ def problem(
         errors=errors,
         request_id=request_id.get(),
     )
-    return JSONResponse(
-        body.model_dump(exclude_none=True),
-        status_code=status,
-        headers=headers,
-        media_type=MEDIA_TYPE,
-    )
+    return JSONResponse(body.model_dump(exclude_none=True), status, headers, MEDIA_TYPE)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` of a route that answers with these problems."""
+    """Return the `responses` of a route for what few routes answer, such as 404."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
         status: {"description": HTTPStatus(status).phrase, "content": content}
         for status in statuses
     }
+
+
+def describe_problems(document: dict[str, Any]) -> dict[str, Any]:
+    """Add to each route of an OpenAPI document what any route may answer, and keep its own."""
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas["Problem"] = Problem.model_json_schema()
+    operations = [each for path in document["paths"].values() for each in path.items()]
+    for method, operation in operations:
+        described = operation["responses"]
+        if "/HTTPValidationError" in str(described.get("422")):
+            del described["422"]  # FastAPI's own, in place of which the service answers a problem
+        if "probes" not in operation.get("tags", ()):  # those name all that they answer
+            body = [400] if "requestBody" in operation else []
+            conflict = [409] if method in {"post", "put", "patch", "delete"} else []
+            for status, response in problems(*body, *conflict, 422, 503, 504).items():
+                described.setdefault(str(status), response)
+    for name in ("HTTPValidationError", "ValidationError"):
+        if f"/{name}'" not in str(document):  # a callback may still refer to it
+            schemas.pop(name, None)
+    return document
 
 
 def add_handlers(app: FastAPI) -> None:

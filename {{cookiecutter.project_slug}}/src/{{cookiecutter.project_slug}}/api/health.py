@@ -12,7 +12,7 @@ from ..database.faults import log_cause
 from .dependencies import DatabaseDep
 from .errors import RETRY_AFTER, problem, problems
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["probes"])
 
 
 class Live(BaseModel):

@@ -7,7 +7,7 @@ from .dependencies import DatabaseDep
 from .errors import problems
 from .schemas import After, Key, Limit, PageOut, PostChange, PostOut, PostWithAuthorOut
 
-router = APIRouter(prefix="/posts", tags=["posts"], responses=problems(422, 503, 504))
+router = APIRouter(prefix="/posts", tags=["posts"])
 
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
@@ -30,7 +30,7 @@ async def read_post(post_id: Key, database: DatabaseDep) -> PostOut:
     return PostOut.model_validate(post)
 
 
-@router.patch("/{post_id}", responses=problems(400, 404, 409))
+@router.patch("/{post_id}", responses=problems(404))
 async def change_post(post_id: Key, change: PostChange, database: DatabaseDep) -> PostOut:
     async with database.transaction() as session:
         post = await posts.get_post(session, post_id)
@@ -44,7 +44,7 @@ async def change_post(post_id: Key, change: PostChange, database: DatabaseDep) -
         return PostOut.model_validate(post)
 
 
-@router.delete("/{post_id}", status_code=204, responses=problems(404, 409))
+@router.delete("/{post_id}", status_code=204, responses=problems(404))
 async def delete_post(post_id: Key, database: DatabaseDep) -> None:
     async with database.transaction() as session:
         post = await posts.get_post(session, post_id)

@@ -19,11 +19,11 @@ from .schemas import (
     UserOut,
 )
 
-router = APIRouter(prefix="/users", tags=["users"], responses=problems(422, 503, 504))
+router = APIRouter(prefix="/users", tags=["users"])
 
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
-@router.post("", status_code=201, responses=problems(400, 409))
+@router.post("", status_code=201)
 async def create_user(
     new: UserIn,
     database: DatabaseDep,
@@ -64,7 +64,7 @@ async def read_user(user_id: Key, database: DatabaseDep) -> UserOut:
     return UserOut.model_validate(user)
 
 
-@router.patch("/{user_id}", responses=problems(400, 404, 409))
+@router.patch("/{user_id}", responses=problems(404))
 async def change_user(user_id: Key, change: UserChange, database: DatabaseDep) -> UserOut:
     async with database.transaction() as session:
         user = await users.get_user(session, user_id)
@@ -79,7 +79,7 @@ async def change_user(user_id: Key, change: UserChange, database: DatabaseDep) -
         return UserOut.model_validate(user)
 
 
-@router.delete("/{user_id}", status_code=204, responses=problems(404, 409))
+@router.delete("/{user_id}", status_code=204, responses=problems(404))
 async def delete_user(user_id: Key, database: DatabaseDep) -> None:
     async with database.transaction() as session:
         user = await users.get_user(session, user_id)
@@ -88,7 +88,7 @@ async def delete_user(user_id: Key, database: DatabaseDep) -> None:
         await session.delete(user)
 
 
-@router.post("/{user_id}/posts", status_code=201, responses=problems(400, 404, 409))
+@router.post("/{user_id}/posts", status_code=201, responses=problems(404))
 async def create_post(
     user_id: Key,
     new: PostIn,

@@ -151,8 +151,8 @@ def report_errors(engine: Engine, settings: Settings, *, read_only: bool) -> Non
 
 def hide_values(shown: exc.SQLAlchemyError, error: BaseException) -> None:
     """Leave out what names a value or shows a row. SQLAlchemy itself hides its parameters."""
-    if isinstance(error, RefusedValueError) or not isinstance(shown, exc.StatementError):
-        return
+    if isinstance(error, RefusedValueError | exc.SQLAlchemyError):
+        return  # these name no value
     if isinstance(shown, exc.DBAPIError):
         message = driver.without_values(error)
     else:
