@@ -1,12 +1,14 @@
 """A server that restarts, dies or freezes: bounded waits, 503, and recovery with no restart."""
 
+import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import column, func, literal, select, table, text, update
+from sqlalchemy import column, func, insert, literal, select, table, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from .conftest import (
@@ -364,3 +366,93 @@ def test_an_idle_connection_that_works_is_kept(
     for unit in UNITS * 3:
         ask(database, unit)
     assert backends(server) == kept
+
+
+@pytest.mark.parametrize("is_fetched", [False, True], ids=["transaction", "fetch"])
+def test_a_write_is_done_at_most_once_though_backends_die(
+    project: Project, server: PostgreSQL, connect: Connect, is_fetched: bool
+) -> None:
+    """Done if it succeeded, not done if it was unavailable; and never twice."""
+    database = connect()
+    users = table("users", column("name"), column("email"))
+    add = insert(users)
+    results: dict[str, str | None] = {}
+    ended = threading.Event()
+
+    def write(client: int) -> None:
+        number = 0
+        while not ended.is_set():
+            number += 1
+            email = f"{client}.{number}@example.com"
+            try:
+                if is_fetched:
+                    database.fetch(add, {"name": "Ada", "email": email})
+                else:
+                    with database.transaction() as session:
+                        session.execute(add, {"name": "Ada", "email": email})
+                results[email] = "DONE"
+            except SQLAlchemyError as error:
+                results[email] = project.fault_of(error)
+
+    def kill(client: int) -> None:
+        if client:
+            return write(client)
+        try:
+            with administer(server) as connection:
+                for _ in range(40):
+                    time.sleep(0.05)
+                    for pid in backends(server, "query LIKE 'INSERT%'")[:3]:
+                        connection.execute("SELECT pg_terminate_backend(%s)", [pid])
+        finally:
+            ended.set()
+
+    together(5, kill)
+    counts = Counter(results.values())
+    print(project.engine, counts)
+    assert counts.keys() <= {"DONE", "UNAVAILABLE", "OUTCOME_UNKNOWN"}
+    assert counts["DONE"] > 100
+    with administer(server) as connection:
+        stored = {email for (email,) in connection.execute("SELECT email FROM users")}
+    assert {email for email, result in results.items() if result == "DONE"} <= stored
+    assert not {email for email, result in results.items() if result == "UNAVAILABLE"} & stored
+
+
+@pytest.mark.parametrize("is_fetched", [False, True], ids=["transaction", "fetch"])
+def test_a_commit_that_waits_for_a_standby_is_of_unknown_outcome(
+    project: Project, server: PostgreSQL, connect: Connect, is_fetched: bool
+) -> None:
+    """It has taken effect, though the connection is lost before the answer."""
+    database = connect()
+    add = insert(table("users", column("name"), column("email")))
+
+    def write(email: str) -> None:
+        if is_fetched:
+            database.fetch(add, {"name": "Ada", "email": email})
+        else:
+            with database.transaction() as session:
+                session.execute(add, {"name": "Ada", "email": email})
+
+    def run(number: int) -> str | None:
+        if number:
+            eventually(lambda: backends(server, "wait_event = 'SyncRep'"))
+            with administer(server) as connection:
+                for pid in backends(server, "wait_event = 'SyncRep'"):
+                    connection.execute("SELECT pg_terminate_backend(%s)", [pid])
+            return None
+        with pytest.raises(SQLAlchemyError) as caught:
+            write("last@example.com")
+        return project.fault_of(caught.value)
+
+    for number in range(3):
+        write(f"{number}@example.com")
+    with administer(server) as connection:
+        connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        connection.execute("SELECT pg_reload_conf()")
+        try:
+            time.sleep(0.3)
+            assert together(2, run)[0] == "OUTCOME_UNKNOWN"
+        finally:
+            connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            connection.execute("SELECT pg_reload_conf()")
+        query = "SELECT count(*) FROM users WHERE email = 'last@example.com'"
+        assert connection.execute(query).fetchone() == (1,)
