@@ -290,6 +290,7 @@ def urls(draw: st.DrawFn) -> str:
 @example(url="postgresql://u:a@b@h/db")
 @example(url="postgresql://u:s[ecret]x@h/d")
 @example(url="postgresql://u@[::1]:5433,h:5434/d")
+@example(url="postgresql://u@:5433/d")
 @example(url="postgresql://u@h,i:5434/d")
 @example(url="postgresql://u@h,i/d?port=5433")
 @example(url="postgresql://u@/d?host=h,i&port=5433,5434")
@@ -309,6 +310,7 @@ def test_an_accepted_url_means_what_it_means_to_libpq(layer: Layer, url: str) ->
     numbers = [int(port or 5432) for port in ports * (len(hosts) if len(ports) == 1 else 1)]
     asked = asked_by_asyncpg(layer, accepted)
     words = {name: str(word) for name, word in theirs.items() if word}
+    assert all(name for (name, _), _ in asked)
     if hosts != [""]:  # else the default, which is the system's
         assert [place for place, _ in asked] == list(zip(hosts, numbers, strict=True))
     for _, who in asked:

