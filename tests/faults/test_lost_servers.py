@@ -335,6 +335,18 @@ def test_a_frozen_server_does_not_hold_up_the_end(
         assert session.scalar(text("SELECT 1")) == 1
 
 
+def test_a_service_ends_soon_though_the_server_is_silent(server: PostgreSQL, serve: Serve) -> None:
+    service = serve()
+    load(service.base_url + "/slow-write", clients=20, seconds=1.0, method="POST")
+    load(service.base_url + "/slow-read", clients=20, seconds=1.0)
+    with server.frozen(*backends(server)):
+        begun = time.monotonic()
+        service.stop()  # by SIGTERM
+        assert time.monotonic() - begun < 10
+    assert "Application shutdown complete" in service.log()
+    assert "Traceback" not in service.log()
+
+
 def test_probes_of_a_frozen_server_are_bounded_and_recover(
     server: PostgreSQL, serve: Serve
 ) -> None:

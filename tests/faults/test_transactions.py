@@ -1,6 +1,8 @@
 """Units of work that contend: done by run(), whole, each attempt in a session of its own."""
 
+import itertools
 import threading
+import time
 from collections import Counter
 from typing import Any
 
@@ -78,6 +80,27 @@ def test_a_deadlock_is_repeated_in_a_new_session(
 
     assert sorted(together(2, cross)) == [1, 2]
     assert len(set(map(id, sessions))) == 3
+
+
+@pytest.mark.parametrize("sqlstate", ["40001", "40P01"])
+def test_what_always_fails_is_tried_ten_times(
+    project: Project, connect: Connect, sqlstate: str
+) -> None:
+    database = connect()
+    begun: list[float] = []
+
+    def work(session: Any) -> None:
+        begun.append(time.monotonic())
+        session.execute(text(f"DO $$ BEGIN RAISE SQLSTATE '{sqlstate}'; END $$"))
+
+    with pytest.raises(DBAPIError) as caught:
+        database.run(work)
+    assert project.fault_of(caught.value) == "UNAVAILABLE"
+    assert len(begun) == 10
+    # With jitter: no pause is the same as another.
+    pauses = [later - earlier for earlier, later in itertools.pairwise(begun)]
+    assert len({round(pause, 4) for pause in pauses}) > 5
+    assert max(pauses) < 2
 
 
 def test_a_lost_connection_is_not_repeated(
