@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -19,16 +20,22 @@ FETCHED = select(func.pg_is_in_recovery().label("found"))
 
 
 def stale(database: Any) -> Any:
-    [row] = database.fetch(FETCHED, stale_ok=True)
     with database.read_only(stale_ok=True) as session:
-        found = session.scalar(ON_REPLICA)
-    assert row["found"] is found
-    return found
+        return session.scalar(ON_REPLICA)
+
+
+def fetched(database: Any) -> Any:
+    [row] = database.fetch(FETCHED, stale_ok=True)
+    return row["found"]
 
 
 def fresh(database: Any) -> Any:
     with database.read_only() as session:
         return session.scalar(ON_REPLICA)
+
+
+Read = Callable[[Any], Any]
+READS = pytest.mark.parametrize("read", [stale, fetched])
 
 
 @pytest.fixture
@@ -63,31 +70,41 @@ def test_stale_reads_go_to_the_replica(
         session.execute(text("UPDATE accounts SET amount = 8"))
 
 
-def test_without_the_replica_the_primary_answers(database: Any, replica: PostgreSQL) -> None:
+@READS
+def test_without_the_replica_the_primary_answers(
+    database: Any, replica: PostgreSQL, read: Read
+) -> None:
     """Also when it ends while connections to it are pooled; when it is back, it is used again."""
-    assert together(5, lambda _: stale(database)) == [True] * 5
+    assert read(database) is True  # while one connects, the others read from the primary
+    assert together(5, lambda _: read(database)) == [True] * 5
     replica.stop()
     for _ in range(3):
-        assert together(5, lambda _: stale(database)) == [False] * 5
+        assert together(5, lambda _: read(database)) == [False] * 5
         assert fresh(database) is False
         time.sleep(0.3)
     replica.start()
     time.sleep(0.4)
-    assert together(5, lambda _: stale(database)) == [True] * 5
+    assert read(database) is True
+    assert together(5, lambda _: read(database)) == [True] * 5
     assert checked_out(database) == 0
 
 
+@READS
 def test_a_frozen_replica_holds_nobody_up_for_long(
-    database: Any, replica: PostgreSQL, project: Project, monkeypatch: pytest.MonkeyPatch
+    database: Any,
+    replica: PostgreSQL,
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    read: Read,
 ) -> None:
     monkeypatch.setattr(project.module("database.engine"), "PING_AFTER_IDLE", 0.0)
-    assert stale(database) is True
+    assert read(database) is True
     with replica.frozen(replica.postmaster, *backends(replica)):
         begun = time.monotonic()
-        assert together(5, lambda _: stale(database)) == [False] * 5
+        assert together(5, lambda _: read(database)) == [False] * 5
         assert time.monotonic() - begun < 8
     time.sleep(0.4)
-    assert stale(database) is True
+    assert read(database) is True
 
 
 @pytest.mark.parametrize("used_before", [False, True])
