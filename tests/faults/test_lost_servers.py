@@ -58,6 +58,23 @@ def ask(database: Any, unit: str) -> None:
             assert session.scalar(ONE) == 1
 
 
+# What a unit of work becomes when its connection is lost. A read by fetch() may be done again.
+LOST = {
+    "transaction": {"UNAVAILABLE"},
+    "read_only": {"UNAVAILABLE"},
+    "fetch": {"UNAVAILABLE", None},
+    "fetched write": {"OUTCOME_UNKNOWN"},
+}
+
+
+def fault_of_one(project: Project, database: Any, unit: str) -> str | None:
+    try:
+        ask(database, unit)
+    except SQLAlchemyError as error:
+        return project.fault_of(error) or repr(error)
+    return None
+
+
 @pytest.mark.parametrize("restarts", [1, pytest.param(3, marks=pytest.mark.long)])
 @pytest.mark.parametrize("path", ["/users", "/slow-read?seconds=0.01", "/slow-write?seconds=0.01"])
 def test_a_restart_under_load_costs_only_the_time_it_takes(
@@ -86,7 +103,7 @@ def test_a_restart_under_load_costs_only_the_time_it_takes(
         return any(answer.begun <= end and answer.ended >= begin for begin, end in down)
 
     print(count(answers), [round(end - begin, 2) for begin, end in down])
-    assert "Traceback" not in service.log(), service.log()
+    assert "Traceback" not in service.log(), service.log()[-5000:]
     assert count([each for each in answers if disturbed(each)]).keys() == {200, 503}
     assert count([each for each in answers if not disturbed(each)]).keys() == {200}
     assert max(each.ended - each.begun for each in answers) < 6
@@ -247,11 +264,9 @@ def test_a_statement_on_a_frozen_server_ends(
         ask(database, unit)
     with server.frozen(*backends(server)):
         begun = time.monotonic()
-        with pytest.raises(SQLAlchemyError) as caught:
-            ask(database, unit)
+        fault = fault_of_one(project, database, unit)
         assert time.monotonic() - begun < 5
-    expected = "OUTCOME_UNKNOWN" if unit == "fetched write" else "UNAVAILABLE"
-    assert project.fault_of(caught.value) == expected
+    assert fault in LOST[unit]
     ask(database, unit)
     assert checked_out(database) == 0
 
@@ -281,10 +296,7 @@ def test_a_lost_host_is_given_up_for_the_next_one(
         ask(database, unit)
     relay.lose()
     begun = time.monotonic()
-    with pytest.raises(SQLAlchemyError) as caught:
-        ask(database, unit)
-    expected = "OUTCOME_UNKNOWN" if unit == "fetched write" else "UNAVAILABLE"
-    assert project.fault_of(caught.value) == expected
+    assert fault_of_one(project, database, unit) in LOST[unit]
     ask(database, unit)
     print(project.engine, unit, round(time.monotonic() - begun, 1), "s")
     assert time.monotonic() - begun < limit
