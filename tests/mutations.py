@@ -100,7 +100,7 @@ OUTSIDE_THE_MACRO = [
     f"{PACKAGE}/api/users.py",
     f"{PACKAGE}/api/posts.py",
     f"{PACKAGE}/database/transactions.py",
-    f"{PACKAGE}/queries/pagination.py",
+    f"{PACKAGE}/queries/pages.py",
     f"{PACKAGE}/queries/users.py",
 ]
 

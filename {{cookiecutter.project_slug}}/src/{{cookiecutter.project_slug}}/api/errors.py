@@ -1,6 +1,5 @@
 """Errors as problem+json (RFC 9457): faults of the database and errors of FastAPI."""
 
-import re
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -16,7 +15,7 @@ from starlette.exceptions import HTTPException
 from ..database import Base, Fault, fault_of
 from ..database.faults import constraint_of, is_still_referred_to, log_cause
 from ..logs import request_id
-from ..queries.pagination import InvalidCursorError
+from ..queries.pages import InvalidCursorError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "1"}  # seconds
@@ -29,9 +28,6 @@ ANSWERS = {
     Fault.STALE: (409, "Somebody else has changed this. Read it again."),
     Fault.INVALID: (422, "This breaks a rule of the database."),
 }
-
-# Citus adds the number of a shard to the names of its constraints, such as uq_users_email_102008.
-SHARD = re.compile(r"_\d{6,}$")
 
 
 class Problem(BaseModel):
@@ -107,8 +103,7 @@ async def answer_database_error(_request: Request, error: Exception) -> JSONResp
 
 def meaning_of(error: DBAPIError) -> str | None:
     """Return what the models say of the constraint that was violated, if they say something."""
-    name, known = constraint_of(error) or "", constraint_info()
-    info = known.get(name) or known.get(SHARD.sub("", name), {})
+    info = constraint_info().get(constraint_of(error) or "", {})
     if is_still_referred_to(error):
         return info.get("meaning_if_referred_to", "Other data still refers to this.")
     return info.get("meaning")

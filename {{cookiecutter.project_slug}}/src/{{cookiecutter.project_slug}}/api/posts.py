@@ -17,9 +17,8 @@ async def list_posts(
     after: After = None,
     limit: Limit = 20,
 ) -> PageOut[PostWithAuthorOut]:
-    async with database.read_only() as session:
-        page = await posts.list_posts(session, after=after, limit=limit)
-        return PageOut[PostWithAuthorOut].model_validate(page)
+    page = await posts.list_posts(database, after=after, limit=limit)
+    return PageOut[PostWithAuthorOut].model_validate(page)
 
 
 @router.get("/{post_id}", responses=problems(404))

@@ -100,8 +100,6 @@ class PostOut(BaseModel):
 
 
 class AuthorOut(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
-
     id: int
     name: str
 

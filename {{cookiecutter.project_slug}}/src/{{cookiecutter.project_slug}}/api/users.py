@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from ..models import Job, Post, Role
+from ..models import Job, Role
 from ..queries import posts, users
 from ..queries.users import UserOrder
 from .dependencies import DatabaseDep
@@ -30,8 +30,7 @@ async def create_user(
     request: Request,
     response: Response,
 ) -> UserOut:
-    user = await users.insert_user(database, new.model_dump())
-    created = UserOut.model_validate(user)
+    created = UserOut.model_validate(await users.insert_user(database, new.model_dump()))
     response.headers["Location"] = path_of(request, "read_user", user_id=created.id)
     return created
 
@@ -96,13 +95,10 @@ async def create_post(
     request: Request,
     response: Response,
 ) -> PostOut:
-    async with database.transaction() as session:
-        if await users.get_user(session, user_id) is None:
-            raise no_user(user_id)
-        post = Post(author_id=user_id, **new.model_dump())
-        session.add(post)
-        await session.flush()
-        created = PostOut.model_validate(post)
+    post = await posts.insert_post(database, user_id, new.model_dump())
+    if post is None:
+        raise no_user(user_id)
+    created = PostOut.model_validate(post)
     response.headers["Location"] = path_of(request, "read_post", post_id=created.id)
     return created
 

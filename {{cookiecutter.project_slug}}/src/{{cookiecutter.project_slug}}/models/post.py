@@ -28,4 +28,4 @@ class Post(Entity):
     author: Mapped["User"] = relationship(back_populates="posts", lazy="raise")
 
     # An UPDATE of a row whose version has changed since it was read raises StaleDataError.
-    __mapper_args__ = {**Entity.__mapper_args__, "version_id_col": version}
+    __mapper_args__ = {"version_id_col": version}

@@ -1,5 +1,5 @@
-"""Queries, one module for each model. They never begin, commit or roll back.
+"""Queries, one module for each model. No transaction begins or ends in them.
 
-A query for rows takes the Database, and needs no unit of work. A query for objects takes a session.
-Read rows to answer; load objects to change them.
+A query for rows takes the Database, and needs no unit of work; a row that it inserts is committed.
+A query for objects takes a session. Read rows to answer; load objects to change them.
 """

@@ -13,9 +13,9 @@ from sqlalchemy.orm import selectinload
 from sqlalchemy.orm import Session, selectinload
 {% endif %}
 
-from ..database import Database, Rows
+from ..database import Database
 from ..models import Post, Role, User
-from .pagination import KeysetPages, Page
+from .pages import KeysetPages, Page
 
 ADULT_AGE = 18
 
@@ -27,9 +27,8 @@ class UserOrder(StrEnum):
     EMAIL = "email"
 
 
-USERS = User.metadata.tables["users"]
-SELECT_USER_BY_ID = Rows(select(USERS).where(USERS.c.id == bindparam("user_id")))
-INSERT_USER = Rows(insert(USERS).returning(USERS))
+USER_BY_ID = select(User).where(User.id == bindparam("user_id"))
+INSERT_USER = insert(User).returning(User)
 FILTERS = {
     "role": User.role == bindparam("role"),
     "is_active": User.is_active == bindparam("is_active"),
@@ -49,25 +48,22 @@ NULLS_AS_GIVEN = {"render_nulls": True}
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 async def get_user_row(database: Database, user_id: int) -> dict[str, Any] | None:
-    found = await database.rows(SELECT_USER_BY_ID, user_id=user_id)
-    return found[0] if found else None
+    rows = await database.fetch(USER_BY_ID, {"user_id": user_id})
+    return rows[0] if rows else None
 
 
 async def get_user(session: AsyncSession, user_id: int) -> User | None:
-    result = await session.execute(select(User).where(User.id == user_id))
-    return result.scalar_one_or_none()
+    return await session.scalar(select(User).where(User.id == user_id))
 
 
 async def get_user_by_email(session: AsyncSession, email: str) -> User | None:
-    result = await session.execute(select(User).where(User.email == email))
-    return result.scalar_one_or_none()
+    return await session.scalar(select(User).where(User.email == email))
 
 
 async def get_user_with_posts(session: AsyncSession, user_id: int) -> User | None:
     """Return the user with `posts` loaded, by one more query whatever their number."""
     statement = select(User).where(User.id == user_id).options(selectinload(User.posts))
-    result = await session.execute(statement)
-    return result.scalar_one_or_none()
+    return await session.scalar(statement)
 
 
 async def list_users(
@@ -78,7 +74,7 @@ async def list_users(
     is_active: bool | None = None,
     after: str | None,
     limit: int,
-) -> Page[dict[str, Any]]:
+) -> Page:
     """Return a page of the users with this role, and of those who are active or not.
 
     Raises InvalidCursorError.
@@ -89,24 +85,20 @@ async def list_users(
 
 async def list_newest_users(session: AsyncSession, limit: int = 10) -> Sequence[User]:
     statement = select(User).order_by(User.created_at.desc(), User.id.desc()).limit(limit)
-    result = await session.execute(statement)
-    return result.scalars().all()
+    found = await session.scalars(statement)
+    return found.all()
 
 
 async def find_active_adults(session: AsyncSession) -> Sequence[User]:
-    statement = select(User).where(and_(User.is_active, User.age >= ADULT_AGE)).order_by(User.id)
-    result = await session.execute(statement)
-    return result.scalars().all()
+    is_active_adult = and_(User.is_active, User.age >= ADULT_AGE)
+    found = await session.scalars(select(User).where(is_active_adult).order_by(User.id))
+    return found.all()
 
 
 async def find_staff(session: AsyncSession) -> Sequence[User]:
-    statement = (
-        select(User)
-        .where(or_(User.role == Role.ADMIN, User.role == Role.MODERATOR))
-        .order_by(User.id)
-    )
-    result = await session.execute(statement)
-    return result.scalars().all()
+    is_staff = or_(User.role == Role.ADMIN, User.role == Role.MODERATOR)
+    found = await session.scalars(select(User).where(is_staff).order_by(User.id))
+    return found.all()
 
 
 async def count_active_users(session: AsyncSession) -> int:
@@ -135,8 +127,8 @@ async def count_posts_by_user(session: AsyncSession) -> list[tuple[User, int]]:
 
 async def insert_user(database: Database, values: Mapping[str, Any]) -> dict[str, Any]:
     """Insert a user and commit; return the row, with what the server computed."""
-    rows = await database.write(INSERT_USER, **values)
-    return rows[0]
+    [row] = await database.fetch(INSERT_USER, values)
+    return row
 
 
 async def insert_users(session: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> None:
