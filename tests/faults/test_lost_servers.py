@@ -59,7 +59,7 @@ def ask(database: Any, unit: str) -> None:
 
 
 # What a unit of work becomes when its connection is lost. A read by fetch() may be done again.
-LOST = {
+LOST: dict[str, set[str | None]] = {
     "transaction": {"UNAVAILABLE"},
     "read_only": {"UNAVAILABLE"},
     "fetch": {"UNAVAILABLE", None},

@@ -271,7 +271,7 @@ def test_nobody_waits_much_longer_than_the_others(
     longest = max(max(each) for each in waits)
     counts = sorted(map(len, waits))
     print(project.engine, unit, f"median {median:.3f} s, longest {longest:.3f} s, {counts}")
-    assert counts[0] > counts[-1] / 4
+    assert counts[0] >= counts[-1] / 5
     assert longest < 12 * median
 
 
