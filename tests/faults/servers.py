@@ -1,13 +1,17 @@
-"""Servers on loopback that can be stopped, frozen and replicated: PostgreSQL, PgBouncer."""
+"""Servers on loopback that can be stopped, frozen, lost and replicated: PostgreSQL, PgBouncer."""
 
 import contextlib
+import ctypes
 import os
+import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,7 +41,6 @@ SETTINGS = {
     "max_connections": "200",
     "max_wal_senders": "4",
     "timezone": "UTC",
-    "unix_socket_directories": "",
     "wal_level": "replica",
 }
 
@@ -62,12 +65,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def can_drop_packets() -> bool:
-    if os.geteuid() or not shutil.which("iptables"):
-        return False
-    return not subprocess.run(["iptables", "-w", "-L"], capture_output=True, check=False).returncode
 
 
 class Server:
@@ -131,7 +128,7 @@ class PostgreSQL(Server):
         binaries = replica_of.binaries if replica_of else find_binaries(tls=tls)
         self.binaries: Path = copy_if_unreachable(binaries, self.directory)
         self.data = self.directory / "data"
-        self.settings = SETTINGS | settings
+        self.settings = SETTINGS | {"unix_socket_directories": str(self.directory)} | settings
         if replica_of:
             self._copy(replica_of)
         else:
@@ -175,19 +172,6 @@ class PostgreSQL(Server):
         finally:
             for pid in frozen:
                 os.kill(pid, signal.SIGCONT)
-
-    @contextlib.contextmanager
-    def lost(self, address: str = "127.0.0.1") -> Iterator[None]:
-        """Drops every packet from and to this address of the server, as if its host was gone."""
-        rules = [
-            ("INPUT", "-p", "tcp", direction, address, port, str(self.port), "-j", "DROP")
-            for direction, port in (("-d", "--dport"), ("-s", "--sport"))
-        ]
-        with contextlib.ExitStack() as stack:
-            for rule in rules:
-                subprocess.run(["iptables", "-w", "-A", *rule], check=True, capture_output=True)
-                stack.callback(subprocess.run, ["iptables", "-w", "-D", *rule], check=True)
-            yield
 
     def enable_tls(self) -> None:
         """Serves with a certificate that only the file root.crt vouches for."""
@@ -294,11 +278,70 @@ class PgBouncer(Server):
         return url_of(self.port, query=query)
 
 
+class Relay:
+    """Passes connections to a port on, and can be lost as a host is: nothing comes back any more.
+
+    Its sockets then drop what arrives before TCP acknowledges it. No privilege is needed for this.
+    """
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._accepted: list[socket.socket] = []
+        self._servers: list[socket.socket] = []
+        self._is_silent = False
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                accepted, _ = self._listener.accept()
+                if self._is_silent:  # it came in just before
+                    drop_packets(accepted)
+                server = socket.create_connection(("127.0.0.1", self._target))
+                self._accepted.append(accepted)
+                self._servers.append(server)
+                for source, sink in ((accepted, server), (server, accepted)):
+                    threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                sink.sendall(data)
+        if not self._is_silent:
+            for each in (source, sink):
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+
+    def lose(self) -> None:
+        self._is_silent = True
+        for each in (self._listener, *self._accepted):
+            with contextlib.suppress(OSError):
+                drop_packets(each)
+
+    def close(self) -> None:
+        for each in (self._listener, *self._accepted, *self._servers):
+            with contextlib.suppress(OSError):  # it is closed already
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+
+def drop_packets(receiver: socket.socket) -> None:
+    """Let the kernel drop each packet for this socket, by a filter that keeps 0 bytes of it."""
+    instruction = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
+    program = struct.pack("HxxxxxxP", 1, ctypes.addressof(instruction))
+    receiver.setsockopt(socket.SOL_SOCKET, 26, program)  # SO_ATTACH_FILTER
+
+
 class Service(Server):
     """A rendered project's service under uvicorn, with the routes of slow_application.py."""
 
-    def __init__(self, project: Path, database_url: str, **settings: str) -> None:
+    def __init__(
+        self, project: Path, database_url: str, *, is_async: bool, **settings: str
+    ) -> None:
         super().__init__("TERM", user={})
+        self._is_async = is_async
         self.base_url = f"http://127.0.0.1:{self.port}"
         self._project = project
         self._environment = {"DATABASE_URL": database_url} | {
@@ -306,9 +349,14 @@ class Service(Server):
         }
 
     def command(self) -> list[str]:
+        source = Path(__file__).with_name("slow_application.py").read_text()
+        if not self._is_async:
+            source = re.sub(r"\basync |\bawait ", "", source)
+            source = source.replace("session.stream(", "session.execute(")
+        (self.directory / "slow_application.py").write_text(source)
         environment: Mapping[str, str] = self._environment | {
             "PACKAGE": self._project.name,
-            "PYTHONPATH": f"{self._project / 'src'}:{Path(__file__).parent}",
+            "PYTHONPATH": f"{self._project / 'src'}:{self.directory}",
         }
         variables = [f"{name}={value}" for name, value in environment.items()]
         # A client must not send on a connection just as the server gives it up for idling.

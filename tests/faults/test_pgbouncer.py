@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Integer, bindparam, column, func, insert, literal, select, table, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from .conftest import Connect, Project, administer, eventually, together
@@ -25,6 +25,9 @@ IN_FORCE = text(
     " current_setting('timezone'), current_setting('application_name')",
 )
 
+USERS = table("users", column("id"), column("name"), column("email"))
+ANY_ID = bindparam("any_id", type_=Integer)
+
 
 @pytest.fixture
 def database(connect: Connect, pgbouncer: PgBouncer) -> Any:
@@ -36,22 +39,27 @@ def test_500_transactions_from_50_clients(
 ) -> None:
     """No error, and no prepared statement left on the server's connections."""
     database = connect(pgbouncer.url(), pgbouncer=True, pool_size=50)
-    models = project.module("models")
+    totals = select(func.count().label("number")).select_from(USERS).where(USERS.c.id > ANY_ID)
+    add = insert(USERS).returning(USERS.c.email)
 
     def work(client: int) -> None:
         for number in range(10):
             with database.transaction() as session:
-                session.add(models.User(name="Ada", email=f"{client}.{number}@example.com"))
-                session.flush()
+                user = {"name": "Ada", "email": f"{client}.{number}@example.com"}
+                session.execute(insert(USERS), user)
                 session.execute(MOVE, {"id": 1 + client % 2, "amount": 1})
             with database.read_only() as session:
                 assert session.scalar(
                     text("SELECT count(*) > 0 FROM users WHERE id > :id"), {"id": 0}
                 )
+            email = f"fetched.{client}.{number}@example.com"
+            assert database.fetch(add, {"name": "Ada", "email": email}) == [{"email": email}]
+            [found] = database.fetch(totals, {"any_id": client})
+            assert found["number"] > 0 or client
 
     together(50, work)
     with administer(server) as connection:
-        assert connection.execute("SELECT count(*) FROM users").fetchone() == (500,)
+        assert connection.execute("SELECT count(*) FROM users").fetchone() == (1000,)
         assert connection.execute("SELECT sum(amount) FROM accounts").fetchone() == (2500,)
     # Each of the pooler's connections in turn: they are held together, so that none is seen twice.
     seen = set()
@@ -89,8 +97,40 @@ def test_writes_while_reading_are_refused(
             assert project.fault_of(caught.value) is None
             with database.transaction() as session:
                 session.execute(MOVE, {"id": 1, "amount": 0})
+    accounts = table("accounts", column("amount"))
+    delete = accounts.delete().returning(accounts.c.amount).cte()
+    for _ in range(4):
+        with pytest.raises(DBAPIError) as caught:
+            database.fetch(select(delete.c.amount))
+        assert project.module("database.faults").sqlstate_of(caught.value) == "25006"
     with administer(server) as connection:
         assert connection.execute("SELECT sum(amount) FROM accounts").fetchone() == (2000,)
+
+
+def test_without_the_setting_the_error_names_it(
+    project: Project, pgbouncer: PgBouncer, connect: Connect
+) -> None:
+    """A pooler refuses parameters of the session that it does not know."""
+    database = connect(pgbouncer.url())
+    for use in (database.ping, lambda: database.fetch(select(ANY_ID), {"any_id": 1})):
+        with pytest.raises(SQLAlchemyError, match="DATABASE_PGBOUNCER=true") as caught:
+            use()
+        assert project.fault_of(caught.value) == "UNAVAILABLE"
+
+
+def test_fetch_gives_each_client_its_own_answers(pgbouncer: PgBouncer, connect: Connect) -> None:
+    """More clients than the pooler has connections, with statements that differ."""
+    database = connect(pgbouncer.url(), pgbouncer=True, pool_size=20)
+    statements = [
+        select(ANY_ID.label("number"), literal(each).label("other")) for each in range(20)
+    ]
+
+    def work(client: int) -> None:
+        for number in range(50):
+            [row] = database.fetch(statements[client], {"any_id": number})
+            assert row == {"number": number, "other": client}
+
+    together(20, work)
 
 
 def test_timeouts_are_in_force(
@@ -159,10 +199,10 @@ def test_a_pooler_before_a_server_that_is_down_is_unavailable(
 def documented(
     project: Project, server: PostgreSQL, request: pytest.FixtureRequest
 ) -> Iterator[PgBouncer]:
-    """PgBouncer with the settings of docs/connection-pooling.md, in both modes."""
+    """PgBouncer with the settings of the project's documents, in both modes."""
     if PgBouncer.binary() is None:
         pytest.skip("needs PgBouncer: apt-get install pgbouncer")
-    document = (project.path / "docs" / "connection-pooling.md").read_text()
+    document = "".join(page.read_text() for page in (project.path / "docs").glob("*.md"))
     [block] = re.findall(r"`pgbouncer\.ini`\n\n```ini\n(.*?)```", document, re.DOTALL)
     ini = configparser.ConfigParser()
     ini.read_string(block)

@@ -1,19 +1,22 @@
 """A streaming replica: stale reads go there, and come back while it is away."""
 
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from .conftest import Connect, Project, backends, eventually, together
+from .conftest import Connect, Project, backends, checked_out, eventually, together
 from .servers import PostgreSQL
 
 pytestmark = pytest.mark.slow
 
 ON_REPLICA = text("SELECT pg_is_in_recovery()")
+FETCHED = select(func.pg_is_in_recovery().label("found"))
 
 
 def stale(database: Any) -> Any:
@@ -21,9 +24,18 @@ def stale(database: Any) -> Any:
         return session.scalar(ON_REPLICA)
 
 
+def fetched(database: Any) -> Any:
+    [row] = database.fetch(FETCHED, stale_ok=True)
+    return row["found"]
+
+
 def fresh(database: Any) -> Any:
     with database.read_only() as session:
         return session.scalar(ON_REPLICA)
+
+
+Read = Callable[[Any], Any]
+READS = pytest.mark.parametrize("read", [stale, fetched])
 
 
 @pytest.fixture
@@ -58,31 +70,41 @@ def test_stale_reads_go_to_the_replica(
         session.execute(text("UPDATE accounts SET amount = 8"))
 
 
-def test_without_the_replica_the_primary_answers(database: Any, replica: PostgreSQL) -> None:
+@READS
+def test_without_the_replica_the_primary_answers(
+    database: Any, replica: PostgreSQL, read: Read
+) -> None:
     """Also when it ends while connections to it are pooled; when it is back, it is used again."""
-    assert together(5, lambda _: stale(database)) == [True] * 5
+    assert read(database) is True  # while one connects, the others read from the primary
+    assert together(5, lambda _: read(database)) == [True] * 5
     replica.stop()
     for _ in range(3):
-        assert together(5, lambda _: stale(database)) == [False] * 5
+        assert together(5, lambda _: read(database)) == [False] * 5
         assert fresh(database) is False
         time.sleep(0.3)
     replica.start()
     time.sleep(0.4)
-    assert together(5, lambda _: stale(database)) == [True] * 5
-    assert not any(pool.checked_out for pool in database.pool_status().values())
+    assert read(database) is True
+    assert together(5, lambda _: read(database)) == [True] * 5
+    assert checked_out(database) == 0
 
 
+@READS
 def test_a_frozen_replica_holds_nobody_up_for_long(
-    database: Any, replica: PostgreSQL, project: Project, monkeypatch: pytest.MonkeyPatch
+    database: Any,
+    replica: PostgreSQL,
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    read: Read,
 ) -> None:
     monkeypatch.setattr(project.module("database.engine"), "PING_AFTER_IDLE", 0.0)
-    assert stale(database) is True
+    assert read(database) is True
     with replica.frozen(replica.postmaster, *backends(replica)):
         begun = time.monotonic()
-        assert together(5, lambda _: stale(database)) == [False] * 5
+        assert together(5, lambda _: read(database)) == [False] * 5
         assert time.monotonic() - begun < 8
     time.sleep(0.4)
-    assert stale(database) is True
+    assert read(database) is True
 
 
 @pytest.mark.parametrize("used_before", [False, True])
@@ -104,7 +126,7 @@ def test_one_read_at_a_time_tries_a_replica_that_is_lost(
         waits = sorted(together(30, read))
         assert waits[-2] < 1.5 < waits[-1], waits
         assert max(together(30, read)) < 1.0  # nobody tries for some time
-    assert not any(pool.checked_out for pool in database.pool_status().values())
+    assert checked_out(database) == 0
 
 
 def test_a_replica_that_is_too_busy_leaves_reads_to_the_primary(
@@ -176,7 +198,7 @@ def test_every_engine_connects_to_the_kind_of_server_that_the_url_asks_for(
 
 
 def test_connections_spread_over_several_hosts_only_if_the_url_asks_for_it(
-    server: PostgreSQL, replica: PostgreSQL, connect: Connect
+    project: Project, server: PostgreSQL, replica: PostgreSQL, connect: Connect
 ) -> None:
     hosts = f"127.0.0.1:{replica.port},127.0.0.1:{server.port}"
 
@@ -192,7 +214,11 @@ def test_connections_spread_over_several_hosts_only_if_the_url_asks_for_it(
         return set(together(20, read))
 
     assert servers_of("") == {True}
-    assert servers_of("?load_balance_hosts=random") == {True, False}
+    if project.engine == "sync":
+        assert servers_of("?load_balance_hosts=random") == {True, False}
+    else:
+        with pytest.raises(ValueError, match="load_balance_hosts"):
+            servers_of("?load_balance_hosts=random")
 
 
 @pytest.mark.parametrize("attribute", ["standby", "read-only"])
@@ -214,3 +240,46 @@ def test_a_healthy_primary_alone_answers_reads(
     database = connect(server.url(query=f"?target_session_attrs={attribute}"))
     assert fresh(database) is False
     database.ping()
+
+
+def test_a_replica_that_dies_under_load_is_read_round(
+    database: Any, server: PostgreSQL, replica: PostgreSQL
+) -> None:
+    """fetch() never fails; a session that is open at that moment may."""
+    ended = threading.Event()
+
+    def read(number: int) -> int:
+        if number == 5:
+            time.sleep(0.5)
+            replica.restart()
+            time.sleep(1.0)
+            ended.set()
+            return 0
+        count = 0
+        while not ended.is_set():
+            assert len(database.fetch(FETCHED, stale_ok=True)) == 1
+            count += 1
+        return count
+
+    assert min(together(6, read)[:5]) > 10
+    eventually(lambda: stale(database))
+    assert checked_out(database) == 0
+
+
+def test_stale_reads_are_fair(project: Project, replica: PostgreSQL, connect: Connect) -> None:
+    """As fresh ones are: nobody overtakes on the way to the replica."""
+    database = connect(replica_url=replica.url(), pool_size=2, max_overflow=0)
+    slow = select(func.pg_sleep(0.005).label("slept"))
+    until = time.monotonic() + 2.5
+
+    def read(_: int) -> list[float]:
+        waits = []
+        while (begun := time.monotonic()) < until:
+            database.fetch(slow, stale_ok=True)
+            waits.append(time.monotonic() - begun)
+        return waits
+
+    found = together(40, read)
+    waits = sorted(wait for each in found for wait in each)
+    print(project.engine, waits[len(waits) // 2], waits[-1], sorted(map(len, found)))
+    assert waits[-1] < 12 * waits[len(waits) // 2]

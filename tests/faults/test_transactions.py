@@ -1,6 +1,8 @@
 """Units of work that contend: done by run(), whole, each attempt in a session of its own."""
 
+import itertools
 import threading
+import time
 from collections import Counter
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from .conftest import Connect, Project, Serve, administer, together
+from .conftest import Connect, Project, Serve, administer, checked_out, together
 from .servers import PostgreSQL
 
 pytestmark = pytest.mark.slow
@@ -50,7 +52,7 @@ def test_20_serializable_transfers_at_once_are_all_done(
     assert amounts == [(1000 - 10 * times,), (1000 + 10 * times,)]
     assert attempts.total() == 20 * times
     assert max(attempts) > 1
-    assert not any(pool.checked_out for pool in database.pool_status().values())
+    assert checked_out(database) == 0
 
 
 def test_a_deadlock_is_repeated_in_a_new_session(
@@ -80,6 +82,27 @@ def test_a_deadlock_is_repeated_in_a_new_session(
     assert len(set(map(id, sessions))) == 3
 
 
+@pytest.mark.parametrize("sqlstate", ["40001", "40P01"])
+def test_what_always_fails_is_tried_ten_times(
+    project: Project, connect: Connect, sqlstate: str
+) -> None:
+    database = connect()
+    begun: list[float] = []
+
+    def work(session: Any) -> None:
+        begun.append(time.monotonic())
+        session.execute(text(f"DO $$ BEGIN RAISE SQLSTATE '{sqlstate}'; END $$"))
+
+    with pytest.raises(DBAPIError) as caught:
+        database.run(work)
+    assert project.fault_of(caught.value) == "UNAVAILABLE"
+    assert len(begun) == 10
+    # With jitter: no pause is the same as another.
+    pauses = [later - earlier for earlier, later in itertools.pairwise(begun)]
+    assert len({round(pause, 4) for pause in pauses}) > 5
+    assert max(pauses) < 2
+
+
 def test_a_lost_connection_is_not_repeated(
     project: Project, server: PostgreSQL, connect: Connect
 ) -> None:
@@ -100,17 +123,17 @@ def test_a_lost_connection_is_not_repeated(
 
 def test_of_changes_at_once_to_one_version_one_wins(server: PostgreSQL, serve: Serve) -> None:
     service = serve()
-    with httpx2.Client(base_url=service.base_url) as client:
-        user = client.post("/users", json={"name": "Ada", "email": "ada@example.com"}).json()
-        posts = f"/users/{user['id']}/posts"
-        post = client.post(posts, json={"title": "Notes", "body": ""}).json()
+    with administer(server) as connection:
+        connection.execute("INSERT INTO notes VALUES (1, 1, 'Notes')")
+        with httpx2.Client(base_url=service.base_url) as client:
 
-        def change(number: int) -> int:
-            body = {"version": post["version"], "title": f"Notes {number}"}
-            return client.patch(f"/posts/{post['id']}", json=body).status_code
+            def change(number: int) -> int:
+                query = f"version=1&title={number}"
+                return client.patch(f"/notes/1?{query}").status_code
 
-        assert Counter(together(20, change)) == {200: 1, 409: 19}
-        assert client.get(f"/posts/{post['id']}").json()["version"] == post["version"] + 1
+            # As many as there are connections: they all read version 1 before one writes.
+            assert Counter(together(5, change)) == {200: 1, 409: 4}
+        assert connection.execute("SELECT version FROM notes").fetchone() == (2,)
 
 
 def test_what_takes_too_long_is_504_and_what_is_locked_503(
@@ -118,14 +141,14 @@ def test_what_takes_too_long_is_504_and_what_is_locked_503(
 ) -> None:
     service = serve(statement_timeout="0.5", lock_timeout="0.2")
     with httpx2.Client(base_url=service.base_url) as client:
-        user = {"name": "Ada", "email": "ada@example.com"}
-        path = f"/users/{client.post('/users', json=user).json()['id']}"
         for method, slow in (("GET", "/slow-read"), ("POST", "/slow-write")):
             assert client.request(method, f"{slow}?seconds=5").status_code == 504
         with administer(server) as connection:
             connection.execute("BEGIN")
-            connection.execute("LOCK users IN EXCLUSIVE MODE")
-            answer = client.patch(path, json={"name": "Grace"})
+            connection.execute("LOCK accounts, users IN EXCLUSIVE MODE")
+            user = {"name": "Ada", "email": "ada@example.com"}
+            answers = [client.post("/locked-write"), client.post("/fetched-users", json=user)]
             connection.execute("ROLLBACK")
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert client.patch(path, json={"name": "Grace"}).status_code == 200
+        for answer in answers:
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert client.post("/locked-write").status_code == 200
