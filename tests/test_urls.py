@@ -60,6 +60,7 @@ def urls(draw: st.DrawFn) -> str:
     return f"postgresql://{credentials}{','.join(places)}{database}{query}"
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(url=urls())
 @example(url="postgresql://u@%2Frun%2Fpg:5433/db")
@@ -96,6 +97,7 @@ def test_an_accepted_url_means_what_it_means_to_libpq(
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(words=st.fixed_dictionaries(dict.fromkeys(("user", "password", "dbname"), RAW)))
 def test_an_encoded_url_is_accepted(project_settings: ModuleType, words: dict[str, str]) -> None:

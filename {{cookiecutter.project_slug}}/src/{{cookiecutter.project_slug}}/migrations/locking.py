@@ -14,7 +14,6 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from ..database.faults import sqlstate_of
-from ..database.transactions import lock_key
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +41,7 @@ SHORT_TIMEOUTS = Timeouts(lock=2, statement=30)
 # For statements that do not block reads and writes, such as CREATE INDEX CONCURRENTLY.
 LONG_TIMEOUTS = Timeouts(lock=600, statement=3600)
 
-MIGRATION_LOCK = lock_key("migrations")
+MIGRATION_LOCK = -3_058_229_681_751_119_483
 # Seconds to wait for another process that migrates the database.
 LOCK_WAIT_LIMIT = 3600.0
 POLL_INTERVAL = 0.25
