@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from {{ cookiecutter.project_slug }}.database import Database
-from {{ cookiecutter.project_slug }}.models import Role, User
+from {{ cookiecutter.project_slug }}.models import Role
 from {{ cookiecutter.project_slug }}.queries import posts, users
 
 from .factories import make_post, make_user
