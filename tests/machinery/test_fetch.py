@@ -192,7 +192,8 @@ async def test_a_limit_is_that_of_its_call(database: Database) -> None:
     numbers = sa.values(sa.column("n", sa.Integer), name="numbers").data([(1,), (2,), (3,)])
     statement = select(numbers.c.n).limit(bindparam("limit", type_=sa.Integer))
     for limit in (1, 2, 3, 1):
-        assert len(await database.fetch(statement, {"limit": limit})) == limit
+        found = await database.fetch(statement, {"limit": limit})
+        assert len(found) == limit
 
 
 async def test_a_parameter_may_have_any_name(database: Database) -> None:

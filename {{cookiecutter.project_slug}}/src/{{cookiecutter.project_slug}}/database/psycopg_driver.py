@@ -2,6 +2,8 @@
 
 import math
 import re
+import threading
+from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
@@ -52,6 +54,37 @@ class BoundedConnection(psycopg.Connection[Any]):
         """Wait for notifications without a limit of our own: the server owes no answer here."""
         limit = math.inf if timeout is None else timeout
         return super().notifies(timeout=limit, stop_after=stop_after)
+
+
+class Turns:
+    """A semaphore that lets threads through in the order of arrival."""
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+        self._waiting: deque[threading.Event] = deque()
+        self._lock = threading.Lock()
+
+    def acquire(self, timeout: float) -> bool:
+        """Wait for a turn; return whether it came within `timeout` seconds."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return True
+            turn = threading.Event()
+            self._waiting.append(turn)
+        if turn.wait(timeout):
+            return True
+        with self._lock:
+            if not turn.is_set():
+                self._waiting.remove(turn)
+            return turn.is_set()
+
+    def release(self) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._free += 1
 
 
 def open_connection(

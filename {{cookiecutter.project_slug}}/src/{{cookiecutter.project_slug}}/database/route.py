@@ -1,34 +1,20 @@
 """A way to the server: an engine, its session factory, turns at its pool, and its fetch()."""
 
-{% if cookiecutter.engine == "async" %}
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 import asyncio
 import os
 import time
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-{% else %}
-import os
-import threading
-import time
-import weakref
-from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-{% endif %}
 from typing import Any
 
 from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-{% if cookiecutter.engine == "async" %}
 from sqlalchemy.ext.asyncio import async_sessionmaker
-{% else %}
-from sqlalchemy.orm import sessionmaker
-{% endif %}
 from sqlalchemy.pool import Pool
 
-{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 from ..settings import Settings
 from . import asyncpg_driver as driver
 from .engine import create_database_engine
@@ -38,39 +24,6 @@ from .statements import Plans, Row, Statement, Values, idle_connection, log_if_s
 IN_USE = "all connections of the pool are in use, timeout {:g} s"
 
 
-{% if cookiecutter.engine == "sync" %}
-class Turns:
-    """A semaphore that lets threads through in the order of arrival."""
-
-    def __init__(self, number: int) -> None:
-        self._free = number
-        self._waiting: deque[threading.Event] = deque()
-        self._lock = threading.Lock()
-
-    def acquire(self, timeout: float) -> bool:
-        """Wait for a turn; return whether it came within `timeout` seconds."""
-        with self._lock:
-            if self._free:
-                self._free -= 1
-                return True
-            turn = threading.Event()
-            self._waiting.append(turn)
-        if turn.wait(timeout):
-            return True
-        with self._lock:
-            if not turn.is_set():
-                self._waiting.remove(turn)
-            return turn.is_set()
-
-    def release(self) -> None:
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().set()
-            else:
-                self._free += 1
-
-
-{% endif %}
 class Route:
     """One of the ways of a Database: for writes, for reads, for pings, or to the replica."""
 
@@ -97,7 +50,7 @@ class Route:
         self._turns = asyncio.Semaphore(connections)
         self._loop: asyncio.AbstractEventLoop | None = None
 {% else %}
-        self._turns = Turns(connections)
+        self._turns = driver.Turns(connections)
 {% endif %}
 
     def _start_anew(self) -> None:
