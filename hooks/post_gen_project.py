@@ -79,17 +79,10 @@ FILES = {
         f"{PACKAGE}/settings.py",
         "tests/__init__.py",
         "tests/conftest.py",
+        "tests/databases.py",
         "tests/snapshot.py",
-        "tests/temporary_databases.py",
-        "tests/test_connecting.py",
-        "tests/test_database.py",
-        "tests/test_hidden_values.py",
-        "tests/test_logs.py",
+        "tests/test_contract.py",
         "tests/test_migrations.py",
-        "tests/test_pagination.py",
-        "tests/test_rows.py",
-        "tests/test_settings.py",
-        "tests/test_slow_statements.py",
         "tests/test_status.py",
     ],
     ("fastapi", True): [
@@ -105,11 +98,8 @@ FILES = {
         f"{PACKAGE}/api/users.py",
         "tests/api/__init__.py",
         "tests/api/clients.py",
-        "tests/api/test_dependencies.py",
         "tests/api/test_errors.py",
-        "tests/api/test_health.py",
         "tests/api/test_posts.py",
-        "tests/api/test_request_ids.py",
         "tests/api/test_users.py",
     ],
     ("example_models", True): [
@@ -134,11 +124,7 @@ FILES = {
         "tests/api/test_posts.py",
         "tests/api/test_users.py",
     ],
-    ("engine", "async"): [
-        f"{PACKAGE}/database/asyncpg_driver.py",
-        "tests/test_cancellation.py",
-        "tests/test_greenlets.py",
-    ],
+    ("engine", "async"): [f"{PACKAGE}/database/asyncpg_driver.py"],
     ("engine", "sync"): [f"{PACKAGE}/database/psycopg_driver.py"],
     ("docker", True): ["Dockerfile", "compose.yaml", ".dockerignore"],
     ("ci", "github"): [".github/dependabot.yml", ".github/workflows/ci.yml"],
@@ -177,8 +163,6 @@ ASYNC_IN_BOTH = {
     f"{PACKAGE}/api/health.py",
     f"{PACKAGE}/api/request_ids.py",
     "docs/service.md",
-    "tests/api/test_dependencies.py",
-    "tests/api/test_request_ids.py",
 }
 SYNC_CODE = r"(?<!async )\bwith (?:self\.)?database\.\w"
 

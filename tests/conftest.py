@@ -8,12 +8,38 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jinja2
+import projects
 import pytest
 from cookiecutter.exceptions import FailedHookException
 from cookiecutter.main import cookiecutter
 from deployments import Deployment, created_database, running_server
 from projects import TEMPLATE, BakedProject, tree
 from pytest_cookies.plugin import Cookies, Result
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest test of the quick ones, after pytest-randomly has shuffled them."""
+    items.sort(key=lambda item: item.get_closest_marker("first") is None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_templates() -> Iterator[None]:
+    """Compile each text of Jinja once per worker: that takes most of the time of a render."""
+    compiled: dict[Any, Any] = {}
+    compile = jinja2.Environment.compile
+
+    def compile_once(self: jinja2.Environment, source: Any, *args: Any, **options: Any) -> Any:
+        syntax = (self.trim_blocks, self.lstrip_blocks, self.keep_trailing_newline)
+        key = (source, args, *options.items(), syntax, *self.extensions)
+        if key not in compiled:
+            compiled[key] = compile(self, source, *args, **options)
+        return compiled[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jinja2.Environment, "compile", compile_once)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +94,23 @@ def bake(cookies: Cookies) -> Callable[..., BakedProject]:
         return BakedProject(result.project_path, result.context)
 
     return bake
+
+
+@pytest.fixture(scope="session")
+def render(
+    config_file: str, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., BakedProject]:
+    """The same without the hooks, once per worker and answers: whoever changes it takes a copy."""
+    made: dict[Any, BakedProject] = {}
+
+    def render(template: Path = TEMPLATE, **answers: Any) -> BakedProject:
+        key = (template, *sorted(answers.items()))
+        if key not in made:
+            output_dir = tmp_path_factory.mktemp("rendered")
+            made[key] = projects.render(template, output_dir, config_file, **answers)
+        return made[key]
+
+    return render
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ Jinja stands only in its strings, so that the template's own file can be importe
 """
 
 import importlib.util
+import sys
 from types import ModuleType
 
 from projects import PROJECT, TEMPLATE
@@ -15,7 +16,9 @@ def import_launcher() -> ModuleType:
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # into the template
     spec.loader.exec_module(module)
+    sys.dont_write_bytecode = writes
     return module
 
 

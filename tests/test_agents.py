@@ -21,10 +21,10 @@ def section(page: str, title: str) -> str:
 
 @pytest.mark.parametrize("answers", KINDS)
 def test_a_page_is_short_and_names_what_there_is(
-    bake: Callable[..., BakedProject], answers: dict[str, Any]
+    render: Callable[..., BakedProject], answers: dict[str, Any]
 ) -> None:
     """The hook checks the links."""
-    project = bake(**answers)
+    project = render(**answers)
     page = (project.path / "AGENTS.md").read_text()
     assert len(page.splitlines()) <= ONE_PAGE
     assert len(re.findall(r"^\d\. \*\*", page, re.MULTILINE)) == 5
@@ -64,6 +64,7 @@ def test_the_page_of_the_template_names_what_there_is() -> None:
     assert [path for path in paths if not (TEMPLATE / path).exists()] == []
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_template_work(tmp_path: Path) -> None:
     """As far as they can be tried quickly: pytest collects, and the others run."""
     commands = CODE.findall(section((TEMPLATE / "AGENTS.md").read_text(), "Commands"))

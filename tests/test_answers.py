@@ -17,7 +17,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from projects import QUESTIONS, TEMPLATE, BakedProject, default_context, tree
+from projects import (
+    QUESTIONS,
+    TEMPLATE,
+    BakedProject,
+    add_to_questions,
+    copy_template,
+    default_context,
+    questions,
+    tree,
+)
 
 Bake = Callable[..., BakedProject]
 Refuse = Callable[..., list[str]]
@@ -36,6 +45,12 @@ ALLOWED: dict[str, list[Any]] = {
     "processes": ["1", "4"],
     "max_connections": ["52", "262143"],
 }
+CHOICES = {key: choices for key, choices in QUESTIONS.items() if isinstance(choices, list)}
+# Each of these values in one of a few projects, since making one takes most of a second.
+TOGETHER = [
+    {key: values[row] for key, values in {**ALLOWED, **CHOICES}.items() if row < len(values)}
+    for row in range(max(map(len, [*ALLOWED.values(), *CHOICES.values()])))
+]
 REFUSED: dict[str, list[Any]] = {
     "project_slug": [
         *["2fast", "class", "sqlalchemy", "Acme", "a-b", "a b", "_a", "a_", "a__b"],
@@ -65,10 +80,21 @@ def each(answers: dict[str, list[Any]]) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("question", "value"), each(ALLOWED))
 def test_an_allowed_answer_makes_a_project(bake: Bake, question: str, value: Any) -> None:
     answers = {"project_slug": "acme", "description": "Orders"} | {question: value}
     assert carries(bake(**answers), answers)
+
+
+@pytest.mark.parametrize("answers", TOGETHER)
+def test_every_choice_and_allowed_answer_makes_a_project(
+    bake: Bake, answers: dict[str, Any]
+) -> None:
+    others = {"description": "Orders", "max_connections": "262143"}
+    project = bake(**others | answers)
+    assert carries(project, answers)
+    assert all(project.answers[key] == answers[key] for key in CHOICES.keys() & answers.keys())
 
 
 @pytest.mark.parametrize(("question", "value"), each(REFUSED))
@@ -131,17 +157,55 @@ def test_pools_that_do_not_fit_are_refused_with_the_arithmetic(refuse: Refuse, b
     assert "2 processes × (2 × (18 + 5) + 1) + 10. " in error  # noqa: RUF001  as it is printed
 
 
-@pytest.mark.parametrize(
-    ("question", "choice"),
-    [
-        (question, choice)
-        for question, choices in QUESTIONS.items()
-        if isinstance(choices, list)
-        for choice in choices
-    ],
-)
-def test_the_hook_knows_every_choice(bake: Bake, question: str, choice: str) -> None:
-    assert bake(**{question: choice}).answers[question] == choice
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_every_question_is_validated(refuse: Refuse, tmp_path: Path, question: str) -> None:
+    assert is_validated(refuse, tmp_path, question)
+
+
+def is_validated(refuse: Refuse, tmp_path: Path, question: str, template: Path = TEMPLATE) -> bool:
+    """Whether the pre hook looks at the answer; without, the result is a project or any fault."""
+    replay = write_replay(tmp_path, {question: ["nonsense"]}, template)
+    try:
+        errors = refuse(template, replay=replay)
+    except pytest.fail.Exception:  # it is made
+        return False
+    return any(error.startswith(f"ERROR: {question} must be ") for error in errors)
+
+
+def test_a_question_that_no_hook_validates_is_found(refuse: Refuse, tmp_path: Path) -> None:
+    template = copy_template(tmp_path / "template")
+    add_to_questions(template, color=["red", "blue"])
+    assert not is_validated(refuse, tmp_path, "color", template)
+
+
+def unexplained(template: Path) -> set[str]:
+    """The questions and choices that nobody would understand, and prompts without a question."""
+    asked = {
+        name
+        for question, default in questions(template).items()
+        for name in [question, *(default if isinstance(default, list) else [])]
+    }
+    prompts = json.loads((template / "cookiecutter.json").read_text())["__prompts__"]
+    explained = {
+        name
+        for question, prompt in prompts.items()
+        for name in [question, *(prompt if isinstance(prompt, dict) else [])]
+    }
+    return asked ^ (explained - {"__prompt__"})
+
+
+def test_every_question_is_explained() -> None:
+    assert unexplained(TEMPLATE) == set()
+    prompts = json.loads((TEMPLATE / "cookiecutter.json").read_text())["__prompts__"]
+    for question in CHOICES:
+        assert prompts[question].keys() == {"__prompt__", *CHOICES[question]}
+    assert "processes x (2 x (pool_size + max_overflow) + 1) + 10" in prompts["max_connections"]
+
+
+def test_a_question_or_a_choice_without_a_prompt_is_found(tmp_path: Path) -> None:
+    template = copy_template(tmp_path / "template")
+    add_to_questions(template, color="red", engine=["async", "sync", "both"])
+    assert unexplained(template) == {"color", "both"}
 
 
 # A replay file is not checked by cookiecutter at all.
@@ -283,9 +347,9 @@ def test_any_context_is_refused_with_a_message_or_carried_unharmed(
         assert carries(project, context)
 
 
-def write_replay(directory: Path, answers: dict[str, Any]) -> str:
+def write_replay(directory: Path, answers: dict[str, Any], template: Path = TEMPLATE) -> str:
     path = directory / "replay.json"
-    path.write_text(json.dumps({"cookiecutter": default_context() | answers}))
+    path.write_text(json.dumps({"cookiecutter": default_context(template) | answers}))
     return str(path)
 
 

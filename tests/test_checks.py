@@ -88,7 +88,14 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("name", FAULTS)
+# A few of the checks; the others are slow only because they are many.
+QUICK = {"python", "relative-import", "jinja-expression", "driver-of-async"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in FAULTS],
+)
 def test_a_fault_is_refused_with_file_and_line(
     refuse: Callable[..., list[str]], tmp_path: Path, name: str
 ) -> None:
@@ -108,6 +115,7 @@ def test_a_fault_is_refused_with_file_and_line(
     ), errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CAUGHT_BY_THE_HOOK)
 def test_a_slip_of_a_maintainer_is_caught(
     refuse: Callable[..., list[str]], tmp_path: Path, name: str
@@ -129,6 +137,7 @@ def test_all_faults_are_named_at_once_and_nothing_is_left(
     assert len(refuse(template)) == 3
 
 
+@pytest.mark.slow
 def test_a_text_that_is_not_utf_8_is_refused(
     refuse: Callable[..., list[str]], tmp_path: Path
 ) -> None:
@@ -137,6 +146,7 @@ def test_a_text_that_is_not_utf_8_is_refused(
     assert refuse(template) == ["ERROR: notes.txt:1: is not UTF-8"]
 
 
+@pytest.mark.slow
 def test_a_name_that_is_only_declared_cannot_be_imported(
     refuse: Callable[..., list[str]], tmp_path: Path
 ) -> None:
@@ -146,6 +156,7 @@ def test_a_name_that_is_only_declared_cannot_be_imported(
     assert refuse(template) == ["ERROR: dev/b.py:1: imports declared, which dev.a lacks"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["Dockerfile", f"{PACKAGE}/queries/users.py", ".gitlab-ci.yml"])
 @pytest.mark.parametrize("answer", ["yes", "no"])
 def test_a_table_that_names_what_the_template_lacks_is_refused(
@@ -172,6 +183,7 @@ def test_a_pool_answer_that_is_not_in_the_settings_is_refused(
     assert error.endswith(f": database_{question} is not 7 by default")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["env.py", "script.py.mako"])
 def test_alembic_must_find_its_files(
     refuse: Callable[..., list[str]], tmp_path: Path, file: str
@@ -183,6 +195,7 @@ def test_alembic_must_find_its_files(
     assert any("alembic.ini:" in error and error.endswith(missing) for error in errors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("down_revision", "message"),
     [
@@ -201,6 +214,7 @@ def test_revisions_must_be_one_chain(
     assert any(f"versions/zzz.py:1: {message}" in error for error in errors)
 
 
+@pytest.mark.slow
 def test_branches_that_are_merged_are_one_chain(
     bake_from: Callable[..., BakedProject], tmp_path: Path
 ) -> None:
@@ -219,6 +233,7 @@ def test_branches_that_are_merged_are_one_chain(
     bake_from(overwrite_if_exists=True)
 
 
+@pytest.mark.slow
 def test_a_users_own_hidden_files_are_not_checked(
     bake_from: Callable[..., BakedProject], tmp_path: Path
 ) -> None:
@@ -245,6 +260,7 @@ FOREIGN = {
 }
 
 
+@pytest.mark.slow
 def test_only_what_was_made_is_judged_over_an_existing_project(
     bake_from: Callable[..., BakedProject],
 ) -> None:
@@ -260,6 +276,7 @@ def test_only_what_was_made_is_judged_over_an_existing_project(
     assert after == before | {"deploy": None}
 
 
+@pytest.mark.slow
 def test_what_a_user_has_edited_is_kept_where_files_are_skipped(
     bake_from: Callable[..., BakedProject],
 ) -> None:
@@ -279,6 +296,7 @@ def test_what_a_user_has_edited_is_kept_where_files_are_skipped(
     assert tree(made) == before
 
 
+@pytest.mark.slow
 def test_a_file_that_is_overwritten_is_judged(
     bake_from: Callable[..., BakedProject], refuse: Callable[..., list[str]], tmp_path: Path
 ) -> None:
@@ -326,6 +344,7 @@ def test_a_fork_may_add_what_teams_add(
         assert (project.path / path.replace(PACKAGE, "src/acme")).read_bytes() == content
 
 
+@pytest.mark.slow
 def test_a_fork_may_render_a_template_of_another_tool(
     bake_from: Callable[..., BakedProject], tmp_path: Path
 ) -> None:
@@ -337,6 +356,7 @@ def test_a_fork_may_render_a_template_of_another_tool(
     assert (project.path / "chart.yaml").read_text() == CHART + "slug: acme\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["2>&-", "2>/dev/full", ">&- 2>&-"])
 def test_a_closed_stderr_loses_no_project(tmp_path: Path, config_file: str, closed: str) -> None:
     command = f'exec "$0" -m cookiecutter --no-input --config-file "$1" -o "$2" "$3" {closed}'

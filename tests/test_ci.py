@@ -34,19 +34,22 @@ def run(directory: Path, command: str, *arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answers", ANSWERS)
-def test_the_schemas_are_met(bake: Callable[..., BakedProject], answers: dict[str, str]) -> None:
-    project = bake(**answers).path
+def test_the_schemas_are_met(render: Callable[..., BakedProject], answers: dict[str, str]) -> None:
+    project = render(**answers).path
     for path, (schema, *options) in SCHEMAS.items():
         if (project / path).exists():
             run(project, "check-jsonschema", "--builtin-schema", schema, *options, path)
 
 
+@pytest.mark.slow
 def test_the_templates_own_files_meet_the_schemas() -> None:
     for path in (".github/workflows/ci.yml", ".github/dependabot.yml"):
         run(TEMPLATE, "check-jsonschema", "--builtin-schema", *SCHEMAS[path], path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("docker", ["yes", "no"])
 def test_the_linters_of_workflows_find_nothing(
     bake: Callable[..., BakedProject], tmp_path: Path, docker: str
@@ -56,6 +59,7 @@ def test_the_linters_of_workflows_find_nothing(
     run(project, "actionlint", "-shellcheck=", "-pyflakes=")
 
 
+@pytest.mark.slow
 def test_the_linters_of_workflows_find_nothing_in_the_template(tmp_path: Path) -> None:
     shutil.copytree(TEMPLATE / ".github", tmp_path / ".github")
     create_repository(tmp_path)
@@ -64,11 +68,11 @@ def test_the_linters_of_workflows_find_nothing_in_the_template(tmp_path: Path) -
 
 
 def test_the_template_and_its_projects_pin_the_same_actions(
-    bake: Callable[..., BakedProject],
+    render: Callable[..., BakedProject],
 ) -> None:
     def uses(workflow: Path) -> set[str]:
         jobs = yaml.safe_load(workflow.read_text())["jobs"].values()
         return {step["uses"] for job in jobs for step in job["steps"] if "uses" in step}
 
     name = ".github/workflows/ci.yml"
-    assert uses(bake().path / name) == uses(TEMPLATE / name)
+    assert uses(render().path / name) == uses(TEMPLATE / name)

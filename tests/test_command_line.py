@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from projects import QUESTIONS, TEMPLATE, BakedProject, copy_template, create_repository
+from projects import TEMPLATE, copy_template, create_repository
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -52,6 +52,7 @@ DROPPED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "value", "error"), DROPPED)
 def test_a_value_that_cookiecutter_drops_is_refused_by_name(
     run: Run, tmp_path: Path, key: str, value: Any, error: str
@@ -75,6 +76,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_the_file_is_found_however_it_is_named(run: Run, tmp_path: Path, way: str) -> None:
     write_config(tmp_path / "team.yaml", pool_szie="5")
@@ -90,12 +92,14 @@ def test_the_file_is_found_however_it_is_named(run: Run, tmp_path: Path, way: st
     assert done.returncode == 1
 
 
+@pytest.mark.slow
 def test_a_file_that_is_not_read_is_not_judged(run: Run, tmp_path: Path) -> None:
     write_config(tmp_path / "home" / ".cookiecutterrc", engine="both")
     done = run("cookiecutter", "--no-input", "--default-config", str(TEMPLATE))
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_right_values_of_a_team_are_taken(run: Run, tmp_path: Path) -> None:
     """Whatever YAML makes of them, and beside what other templates ask."""
     defaults = {"full_name": "A", "pool_size": 5, "fastapi": False, "docker": "off"}
@@ -109,6 +113,7 @@ def test_right_values_of_a_team_are_taken(run: Run, tmp_path: Path) -> None:
     assert "psycopg" in project
 
 
+@pytest.mark.slow
 def test_the_example_of_the_readme_is_taken(run: Run, tmp_path: Path) -> None:
     readme = (TEMPLATE / "README.md").read_text()
     example = readme.partition("# team.yaml\n")[2].partition("```")[0]
@@ -122,6 +127,7 @@ def test_the_example_of_the_readme_is_taken(run: Run, tmp_path: Path) -> None:
     assert answers == answers | defaults
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "error"),
     [
@@ -137,6 +143,7 @@ def test_an_unknown_name_on_the_command_line_is_refused(
     assert not (tmp_path / "a=b").exists() or not list((tmp_path / "a=b").iterdir())
 
 
+@pytest.mark.slow
 def test_cruft_is_told_the_same(run: Run, tmp_path: Path) -> None:
     template = create_repository(copy_template(tmp_path / "template"))
     write_config(tmp_path / "team.yaml", python_version=3.12, engine="sync")
@@ -153,6 +160,7 @@ def test_cruft_is_told_the_same(run: Run, tmp_path: Path) -> None:
     assert "= 5\n" in (tmp_path / "acme_orders/src/acme_orders/settings.py").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--output-dir", "out"]])
 def test_the_message_says_how_to_change_one_answer(
     run: Run, tmp_path: Path, options: list[str]
@@ -175,6 +183,7 @@ def test_the_message_says_how_to_change_one_answer(
     assert not (project / "Dockerfile").exists()
 
 
+@pytest.mark.slow
 def test_a_replay_that_is_wrong_is_the_file_to_correct(run: Run, tmp_path: Path) -> None:
     run("cookiecutter", "--no-input", str(TEMPLATE))
     [made] = (tmp_path / "home" / ".cookiecutter_replay").iterdir()
@@ -199,6 +208,7 @@ def test_a_boolean_that_an_old_cookiecutter_hands_over_is_explained(
 UV = os.environ.get("UV") or shutil.which("uv")  # `uv run` names itself
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not UV, reason="only uv installs another cookiecutter for one command")
 @pytest.mark.parametrize(
     ("version", "error"),
@@ -225,6 +235,7 @@ def test_the_oldest_cookiecutter_that_works(
         assert not (tmp_path / "acme_orders/src/acme_orders/api").exists()
 
 
+@pytest.mark.slow
 def test_the_closing_message_leads_to_a_green_push(run: Run, tmp_path: Path) -> None:
     done = run("cookiecutter", "--no-input", str(TEMPLATE))
     commands = [line.strip() for line in done.stderr.splitlines() if line.startswith("    ")]
@@ -234,21 +245,3 @@ def test_the_closing_message_leads_to_a_green_push(run: Run, tmp_path: Path) -> 
     assert "uv.lock" in done.stderr
     ignored = (tmp_path / "acme_orders" / ".gitignore").read_text()
     assert "uv.lock" not in ignored
-
-
-def test_every_question_is_validated(refuse: Callable[..., list[str]], tmp_path: Path) -> None:
-    """Also one that a fork adds to cookiecutter.json alone."""
-    from test_answers import write_replay
-
-    for question in QUESTIONS:
-        errors = refuse(replay=write_replay(tmp_path, {question: ["nonsense"]}))
-        assert any(error.startswith(f"ERROR: {question} must be ") for error in errors)
-
-
-def test_every_question_is_explained(bake: Callable[..., BakedProject]) -> None:
-    prompts = json.loads((TEMPLATE / "cookiecutter.json").read_text())["__prompts__"]
-    assert prompts.keys() == QUESTIONS.keys()
-    for question, default in QUESTIONS.items():
-        if isinstance(default, list):
-            assert prompts[question].keys() == {"__prompt__", *default}
-    assert "processes x (2 x (pool_size + max_overflow) + 1) + 10" in prompts["max_connections"]

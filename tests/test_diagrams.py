@@ -8,6 +8,8 @@ import mermaidx
 import pytest
 from projects import KINDS, BakedProject
 
+pytestmark = pytest.mark.slow
+
 DIAGRAM = re.compile(r"^```mermaid\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -19,9 +21,11 @@ def drawn(diagram: str) -> str:
 
 
 @pytest.mark.parametrize("answers", KINDS)
-def test_every_diagram_is_drawn(bake: Callable[..., BakedProject], answers: dict[str, str]) -> None:
+def test_every_diagram_is_drawn(
+    render: Callable[..., BakedProject], answers: dict[str, str]
+) -> None:
     found = {}
-    for path in (bake(**answers).path / "docs").glob("*.md"):
+    for path in (render(**answers).path / "docs").glob("*.md"):
         for diagram in DIAGRAM.findall(path.read_text()):
             found[path.name] = drawn(diagram)
     expected = {"connection-pooling.md": "flowchart-v2", "migrations.md": "flowchart-v2"}

@@ -32,9 +32,9 @@ def faults(document: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("answers", KINDS)
 def test_each_line_of_a_rendered_document_is_one_short_sentence(
-    bake: Callable[..., BakedProject], answers: dict[str, Any]
+    render: Callable[..., BakedProject], answers: dict[str, Any]
 ) -> None:
-    project = bake(**answers)
+    project = render(**answers)
     documents = {path.name: path.read_text() for path in project.path.rglob("*.md")}
     assert {"README.md", "sessions.md"} <= documents.keys()
     assert [(name, *faults(text)) for name, text in documents.items() if [*faults(text)]] == []

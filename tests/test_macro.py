@@ -63,8 +63,9 @@ def damage(path: str, text: str) -> list[str]:
 
 
 FILES = {
-    path.relative_to(TEMPLATE / PROJECT).as_posix(): path.read_text()
-    for path in sorted(TEMPLATE.joinpath(PROJECT).rglob("*"))
+    path.relative_to(directory).as_posix(): path.read_text()
+    for directory in (TEMPLATE / PROJECT, TEMPLATE / "tests" / "machinery")
+    for path in sorted(directory.rglob("*"))
     if path.suffix in {".py", ".md"}
 }
 CALL = "{% call for_engine() %}\n"

@@ -1,6 +1,5 @@
 """Every combination of answers makes its own files and no others, whatever tool makes it."""
 
-import ast
 import itertools
 import subprocess
 import sys
@@ -14,8 +13,12 @@ from projects import (
     QUESTIONS,
     TEMPLATE,
     BakedProject,
+    add_to_questions,
+    answer_of,
     copy_template,
     create_repository,
+    files_by_answer,
+    questions,
     tree,
 )
 
@@ -32,33 +35,38 @@ ANSWERS = [
 ]
 
 
-def eval_files() -> dict[tuple[str, Any] | None, list[str]]:
-    """FILES, as the post hook has it for the slug of the defaults."""
-    hook = ast.parse((TEMPLATE / "hooks" / "post_gen_project.py").read_text())
-    [table] = [
-        node.value
-        for node in hook.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FILES"
-    ]
-    names = {"PACKAGE": "src/acme_orders", "EVERY_PROJECT": None}
-    files: dict[tuple[str, Any] | None, list[str]] = eval(ast.unparse(table), names)
-    return files
-
-
 # Which files belong to which answer; those of None are in every project.
-OWNERS: dict[tuple[str, Any] | None, list[str]] = eval_files()
+OWNERS: dict[tuple[str, Any] | None, list[str]] = files_by_answer(TEMPLATE, "acme_orders")
 
 
-def answer_of(value: Any) -> Any:
-    return {True: "yes", False: "no"}.get(value, value)
+# The quick tests take these few of them, which have each answer together with each other one.
+QUICK = [
+    "async yes yes yes github",
+    "sync no no no none",
+    "async no no yes gitlab",
+    "sync yes yes no gitlab",
+    "async no yes no none",
+    "sync yes no yes none",
+    "sync no no no github",
+]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("answers", [pytest.param(a, id=" ".join(a.values())) for a in ANSWERS])
+@pytest.mark.parametrize(
+    "answers",
+    [
+        pytest.param(answers, id=name, marks=[] if name in QUICK else [pytest.mark.slow])
+        for answers in ANSWERS
+        for name in [" ".join(answers.values())]
+    ],
+)
 def test_a_project_has_the_files_of_its_answers(
-    bake: Callable[..., BakedProject], answers: dict[str, Any]
+    bake: Callable[..., BakedProject], render: Callable[..., BakedProject], answers: dict[str, Any]
 ) -> None:
     files = tree(bake(**answers).path)
+    unhooked = tree(render(**answers).path)  # which other tests look at
+    assert {
+        path for path in files.keys() | unhooked if files.get(path) != unhooked.get(path)
+    } == set()
     expected = set(OWNERS[None]) | {path for paths in OWNERS.values() for path in paths}
     for key, paths in OWNERS.items():
         if key and answers[key[0]] != answer_of(key[1]):
@@ -78,18 +86,30 @@ def assert_written_by_hand(path: str, text: str) -> None:
     assert not [line for line in text.splitlines() if line != line.rstrip()], path
 
 
-def test_every_file_is_owned_by_an_answer_or_by_all() -> None:
-    """What FILES does not name would stay in every project, and would not be missed in any."""
+def ownerless(template: Path) -> tuple[set[str], set[str]]:
+    """What FILES does not name, so that it would stay in every project; and what only it names."""
     paths = {
-        path.relative_to(TEMPLATE / PROJECT)
+        path.relative_to(template / PROJECT)
         .as_posix()
         .replace("{{cookiecutter.project_slug}}", "acme_orders")
-        for path in (TEMPLATE / PROJECT).rglob("*")
+        for path in (template / PROJECT).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    owned = {path for owner in OWNERS.values() for path in owner}
-    assert paths - owned == set(), "belong to no answer: list them in hooks/post_gen_project.py"
-    assert owned - paths == set(), "are listed in hooks/post_gen_project.py, and are not there"
+    files = files_by_answer(template, "acme_orders").values()
+    owned = {path for owner in files for path in owner}
+    return paths - owned, owned - paths
+
+
+def test_every_file_is_owned_by_an_answer_or_by_all() -> None:
+    stray, missing = ownerless(TEMPLATE)
+    assert stray == set(), "belong to no answer: list them in hooks/post_gen_project.py"
+    assert missing == set(), "are listed in hooks/post_gen_project.py, and are not there"
+
+
+def test_a_file_without_an_owner_is_found(tmp_path: Path) -> None:
+    template = copy_template(tmp_path / "template")
+    (template / PROJECT / "README.md").rename(template / PROJECT / "docs" / "read-me.md")
+    assert ownerless(template) == ({"docs/read-me.md"}, {"README.md"})
 
 
 # Another answer to each question; max_connections is high enough for all of them.
@@ -112,10 +132,35 @@ OTHER = {
 }
 
 
+Render = Callable[..., BakedProject]
+
+
+def idle_answers(render: Render, question: str, template: Path = TEMPLATE) -> list[Any]:
+    """The answers to a question that make the same text as another answer to it."""
+    default = questions(template)[question]
+    if isinstance(default, list):
+        answers = default
+    elif isinstance(default, bool):
+        answers = ["yes", "no"]
+    else:
+        assert question in OTHER, f"{question} needs another answer here, in OTHER"
+        answers = [None, OTHER[question]]
+    made: dict[str, Any] = {}
+    for answer in answers:
+        project = render(template, **{} if answer is None else {question: answer})
+        made.setdefault(repr(tree(project.path)), answer)
+    return [answer for answer in answers if answer not in made.values()]
+
+
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_every_question_changes_a_file(bake: Callable[..., BakedProject], question: str) -> None:
-    before, after = bake(), bake(**{question: OTHER[question]})
-    assert tree(after.path) != tree(before.path)
+def test_every_answer_changes_a_file(render: Render, question: str) -> None:
+    assert idle_answers(render, question) == []
+
+
+def test_an_answer_that_changes_nothing_is_found(render: Render, tmp_path: Path) -> None:
+    template = copy_template(tmp_path / "template")
+    add_to_questions(template, color=["red", "blue"])
+    assert idle_answers(render, "color", template) == ["blue"]
 
 
 def test_names_are_legal_on_windows() -> None:

@@ -25,6 +25,8 @@ from projects import TEMPLATE
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.exc import SQLAlchemyError
 
+pytestmark = pytest.mark.slow
+
 RAW = st.text("ab1:@/?#[]%&=+, ;é\\", max_size=6)
 WORD = RAW | RAW.map(lambda text: quote(text, safe=""))
 HOST = st.sampled_from(["", "h", "a.b", "127.0.0.1", "[::1]", "%2Frun%2Fpg", "h%2Ci"]) | WORD

@@ -24,8 +24,8 @@ from {{ cookiecutter.project_slug }}.settings import Settings
 {% if cookiecutter.fastapi %}
 from .api.clients import client_for
 {% endif %}
+from .databases import ConnectionDatabase, Server, created_database, migrated_server
 from .snapshot import PUT_BACK, TAKE
-from .temporary_databases import Server, created_database, migrated_server
 from dev.postgres import ServerError
 
 SERVER = pytest.StashKey[Server]()
@@ -85,7 +85,8 @@ def empty_url(server: Server) -> Iterator[str]:
 @pytest.fixture(scope="session")
 async def database(database_url: str) -> AsyncIterator[Database]:
     """The worker's Database; a test that writes through it asks for `committed` instead."""
-    async with Database(Settings(database_url=database_url)) as database:
+    settings = Settings(database_url=database_url, database_show_values=True)
+    async with Database(settings) as database:
         yield database
 
 
@@ -99,9 +100,9 @@ async def connection(database: Database) -> AsyncIterator[AsyncConnection]:
 
 
 @pytest.fixture
-def rolled_back(connection: AsyncConnection) -> Database:
+def rolled_back(connection: AsyncConnection, database: Database) -> Database:
     """A Database whose units of work are savepoints, all rolled back after the test."""
-    return Database.on_connection(connection)
+    return ConnectionDatabase(connection, database.settings)
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from sqlalchemy import Connection, text
 
 from {{ cookiecutter.project_slug }}.database import Base
 from {{ cookiecutter.project_slug }}.migrations import alembic_config, catalogue, heads
-from {{ cookiecutter.project_slug }}.settings import Settings, parse_database_url
+from {{ cookiecutter.project_slug }}.settings import Settings
 
-from .temporary_databases import execute, run_on
+from .databases import execute, run_on
 
 PROJECT = Path(__file__).parents[1]
 # What an extension made is not a revision's; the types and functions of a table go with it.
@@ -120,7 +120,7 @@ def test_every_revision_can_be_undone_and_done_again(migrated: Config) -> None:
 
 def test_undoing_all_leaves_nothing_behind(migrated: Config, fresh_url: str) -> None:
     command.downgrade(migrated, "base")
-    objects = execute(parse_database_url(fresh_url), OBJECTS)
+    objects = execute(fresh_url, OBJECTS)
     assert [name for (name,) in objects if name != "alembic_version"] == []
 
 
@@ -133,7 +133,7 @@ def test_every_foreign_key_has_an_index(fresh_url: str) -> None:
         for item in (key, *key.elements)
         if (reason := item.info.get("no_index"))
     }
-    found = [tuple(row) for row in execute(parse_database_url(fresh_url), UNINDEXED)]
+    found = [tuple(row) for row in execute(fresh_url, UNINDEXED)]
     assert [key for key in found if key not in reasons] == [], (
         'set index=True, or say why not: ForeignKey(…, info={"no_index": "the reason"})'
     )

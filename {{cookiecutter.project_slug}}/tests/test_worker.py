@@ -152,7 +152,7 @@ async def test_a_signal_ends_the_worker_after_the_job_in_hand(
         os.kill(os.getpid(), number)
         await succeed(database, payload)
 
-    url = committed.settings.database_url.render_as_string(hide_password=False)
+    url = committed.settings.database_url.get_secret_value()
     monkeypatch.setenv("DATABASE_URL", url)
     monkeypatch.setattr(worker, "TASKS", TASKS | {"send_signal": send_signal})
     in_hand = await add_job(committed, task="send_signal")

@@ -54,7 +54,7 @@ class AwareRange(TypeDecorator[pg.Range[datetime]]):
 
 
 class Number(TypeDecorator[Decimal]):
-    """NUMERIC, for example Number(12, 2), of what PostgreSQL can hold: asyncpg stores more as 0."""
+    """NUMERIC, for example Number(12, 2), of what PostgreSQL can hold: a driver may store 0."""
 
     impl = Numeric
     cache_ok = True

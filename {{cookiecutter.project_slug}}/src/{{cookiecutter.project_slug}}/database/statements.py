@@ -7,7 +7,7 @@ result. A plan needs none of these. It keeps SQLAlchemy's pool, types, errors, a
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Column, Connection, Delete, Engine, Insert, Label, Update, event
@@ -65,13 +65,14 @@ class Plans:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._plans: WeakKeyDictionary[Any, Plan | None] = WeakKeyDictionary()
+        # None: seen once. False: each execution has SQL or values of its own.
+        self._plans: WeakKeyDictionary[Any, Plan | Literal[False] | None] = WeakKeyDictionary()
         self._own_listeners = self._count_listeners()
 
     def find(self, statement: Statement, values: Values) -> tuple[Plan, Any] | None:
         """Return plan and parameters; None if SQLAlchemy is to execute the statement."""
         plan, engine = self._plans.get(statement), self._engine
-        if plan is None or plan.given != tuple(values) or engine.get_execution_options():
+        if not plan or plan.given != tuple(values) or engine.get_execution_options():
             return None
         is_watched = engine.echo or echo.isEnabledFor(logging.INFO)
         if is_watched or self._count_listeners() > self._own_listeners:
@@ -96,7 +97,7 @@ class Plans:
 
     def _plan(
         self, statement: Any, columns: list[Any], given: tuple[str, ...], described: Sequence[Any]
-    ) -> Plan | None:
+    ) -> Plan | Literal[False]:
         """Compile the statement, unless each execution has SQL or values of its own."""
         dialect = self._engine.dialect
         compiled = statement.compile(dialect=dialect, column_keys=given)
@@ -108,11 +109,11 @@ class Plans:
             or any(bind.callable for bind in compiled.binds.values())
             or len(columns) != len(described)  # only the server knows what is in a text()
         ):
-            return None
+            return False
         readers: dict[str, Any] = {}
         for column, (name, code, *_) in zip(columns, described, strict=True):
             if isinstance(column, Column | Label) and column.name != name:
-                return None
+                return False
             readers[name] = column.type.dialect_impl(dialect).result_processor(dialect, code)
         return Plan(compiled, given, readers)
 

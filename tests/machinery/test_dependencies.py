@@ -13,7 +13,7 @@ from {{ cookiecutter.project_slug }}.api.app import create_app
 from {{ cookiecutter.project_slug }}.api.dependencies import DatabaseDep, SettingsDep
 from {{ cookiecutter.project_slug }}.application_settings import ApplicationSettings
 
-from .clients import client_for
+from .api.clients import client_for
 
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}

@@ -12,7 +12,7 @@ from httpx2 import AsyncClient
 
 from {{ cookiecutter.project_slug }}.logs import add_request_id, request_id
 
-from .clients import client_for
+from .api.clients import client_for
 
 MADE = r"[0-9a-f]{32}"
 

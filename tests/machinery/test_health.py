@@ -3,15 +3,14 @@
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 import pytest
 from httpx2 import AsyncClient
-from pydantic import ValidationError
 from sqlalchemy import text
 
 from {{ cookiecutter.project_slug }}.api.app import create_app
 from {{ cookiecutter.project_slug }}.application_settings import ApplicationSettings
 from {{ cookiecutter.project_slug }}.database import Database
-from {{ cookiecutter.project_slug }}.settings import Settings
+from {{ cookiecutter.project_slug }}.settings import Settings, SettingsError
 
-from .clients import client_for
+from .api.clients import client_for
 
 NOWHERE = "postgresql://postgres:secret@127.0.0.1:1/postgres"
 
@@ -60,7 +59,7 @@ async def test_the_application_makes_its_own_database(
 async def test_wrong_settings_keep_the_application_from_starting(
     application_settings: ApplicationSettings,
 ) -> None:
-    with pytest.raises(ValidationError, match="database_url"):
+    with pytest.raises(SettingsError, match="DATABASE_URL"):
         async with client_for(create_app(settings=application_settings)):
             pass
 {% endcall %}
