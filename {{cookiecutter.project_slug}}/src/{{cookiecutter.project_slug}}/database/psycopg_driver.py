@@ -15,6 +15,7 @@ from psycopg.pq import TransactionStatus
 from ..settings import Settings
 
 ERRORS = (psycopg.Error,)
+TIMEOUTS = (psycopg.errors.ConnectionTimeout,)
 
 NAME = "postgresql+psycopg"
 APPLICATION_NAME = __name__.partition(".")[0]
@@ -40,10 +41,11 @@ class BoundedConnection(psycopg.Connection[Any]):
         limit = self.response_timeout if timeout is None else timeout
         try:
             return super().wait(gen, interval, limit)
-        except psycopg.OperationalError:
-            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
-                self.pgconn.finish()  # the answer may still come, and must not be the next one's
-            raise
+        except psycopg.OperationalError as error:
+            if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
+                raise
+            self.pgconn.finish()  # the answer may still come, and must not be the next one's
+            raise psycopg.errors.ConnectionTimeout(str(error)) from error
 
     def notifies(
         self,
@@ -99,10 +101,12 @@ def open_connection(
     """
     words = conninfo_to_dict(url)
     options = [f"-c {name}={value}" for name, value in parameters.items()]
-    hosts = str(words.get("host", "")).count(",") + 1
+    attempts = str(words.get("host", "")).count(",") + 1
+    if words.get("target_session_attrs") == "prefer-standby":
+        attempts *= 2  # libpq asks all hosts for a standby first
     arguments: dict[str, Any] = {
-        # For each host, in whole seconds; psycopg waits two at least.
-        "connect_timeout": math.ceil(settings.database_connect_timeout / hosts),
+        # For each attempt, in whole seconds; psycopg waits two at least.
+        "connect_timeout": math.ceil(settings.database_connect_timeout / attempts),
         "fallback_application_name": APPLICATION_NAME,
         "options": " ".join([str(words.get("options", "")), *options]).strip(),
         "tcp_user_timeout": round(settings.database_tcp_user_timeout * 1000),

@@ -9,15 +9,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+{% if cookiecutter.engine == "async" %}
+from asyncpg import InterfaceError
+{% endif %}
 from pydantic import SecretStr
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import async_sessionmaker
+{% if cookiecutter.engine == "async" %}
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+{% else %}
+from sqlalchemy.orm import Session, sessionmaker
+{% endif %}
 from sqlalchemy.pool import Pool
 
 from ..settings import Settings
 from . import asyncpg_driver as driver
-from .engine import create_database_engine
+from .engine import PING_AFTER_IDLE, create_database_engine
 from .faults import as_unknown
 from .statements import Plans, Row, Statement, Values, idle_connection, log_if_slow
 
@@ -27,10 +34,22 @@ IN_USE = "all connections of the pool are in use, timeout {:g} s"
 class Route:
     """One of the ways of a Database: for writes, for reads, for pings, or to the replica."""
 
-    def __init__(self, url: SecretStr, settings: Settings, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        url: SecretStr,
+        settings: Settings,
+        *,
+        read_only: bool = False,
+        ping_after_idle: float = PING_AFTER_IDLE,
+    ) -> None:
         self.settings = settings
         self.read_only = read_only
-        self.engine = create_database_engine(url, settings, read_only=read_only)
+        self.engine = create_database_engine(
+            url,
+            settings,
+            read_only=read_only,
+            ping_after_idle=ping_after_idle,
+        )
         # Objects stay readable after the commit; a closed session raises when it is used again.
         self.sessions = async_sessionmaker(
             self.engine,
@@ -84,6 +103,13 @@ class Route:
 {% endif %}
         try:
             yield
+{% if cookiecutter.engine == "async" %}
+        except InterfaceError as error:
+            # A connection that is lost while SQLAlchemy prepares it raises asyncpg's own error.
+            if "connection is closed" not in str(error):
+                raise
+            raise OperationalError(None, None, error, True, True) from error
+{% endif %}
         finally:
             self._turns.release()
 
@@ -101,8 +127,8 @@ class Route:
             try:
                 rows = await driver.fetch(connection.driver_connection, plan.sql, parameters)
                 return plan.read(rows)
-            except (*driver.ERRORS, TimeoutError, UnicodeError) as error:
-                timed_out = isinstance(error, TimeoutError)
+            except (*driver.ERRORS, *driver.TIMEOUTS, UnicodeError) as error:
+                timed_out = isinstance(error, driver.TIMEOUTS)
                 if lost := timed_out or driver.is_lost(connection.dbapi_connection):
                     connection.invalidate(error)
                 is_wait = getattr(error, "sqlstate", None) in {"55P03", "57014"}
@@ -126,4 +152,15 @@ class Route:
             return rows
         except DBAPIError as error:
             raise (as_unknown(error) if is_committing else error) from error.__cause__
+
+
+def refuse_pending_changes(session: AsyncSession) -> None:
+    """Raise InvalidRequestError if the session holds changes that are not stored."""
+    changed = [each for each in session.dirty if session.is_modified(each)]
+    names = {type(each).__name__ for each in (*session.new, *session.deleted, *changed)}
+    if names:
+        raise InvalidRequestError(
+            f"read_only() does not store its changes of {', '.join(sorted(names))}: make them in "
+            "transaction(), or expunge the objects from the session",
+        )
 {% endcall %}

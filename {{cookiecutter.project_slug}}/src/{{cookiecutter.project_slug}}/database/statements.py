@@ -82,7 +82,8 @@ class Plans:
         columns = list(statement.exported_columns)
         names = list(result.keys()) if columns or statement.is_select else []
         if len(set(names)) < len(names):
-            raise exc.InvalidRequestError(f"label columns apart: {', '.join(sorted(names))}")
+            message = f"label columns of the same name apart: {', '.join(names)}"
+            raise exc.InvalidRequestError(message)
         if statement not in self._plans:
             self._plans[statement] = None
         elif self._plans[statement] is None:
@@ -134,7 +135,10 @@ def idle_connection(engine: Engine) -> PoolProxiedConnection | None:
         connection.close()
         return None
 {% else %}
-    connection: PoolProxiedConnection = pool.connect()
+    try:
+        connection: PoolProxiedConnection = pool.connect()
+    except engine.dialect.loaded_dbapi.Error as error:  # the idle one was lost, and no other came
+        raise exc.OperationalError(None, None, error, True, True) from error
 {% endif %}
     return connection
 
