@@ -194,10 +194,7 @@ class Database:
             attempt += 1
 
     async def ping(self) -> str | None:
-        """Return the schema's revision, if any; raise SQLAlchemyError within seconds.
-
-        It has a connection of its own, so that busy pools do not matter.
-        """
+        """Return the schema's revision, on a connection of its own; raises within seconds."""
         readable = text("SELECT has_table_privilege(to_regclass('alembic_version')::oid, 'SELECT')")
         async with self._pings.turn(), self._pings.engine.connect() as connection:
             if not await connection.scalar(readable):

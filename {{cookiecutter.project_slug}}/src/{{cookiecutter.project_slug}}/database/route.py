@@ -9,17 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-{% if cookiecutter.engine == "async" %}
-from asyncpg import InterfaceError
-{% endif %}
 from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-{% if cookiecutter.engine == "async" %}
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
-{% else %}
-from sqlalchemy.orm import Session, sessionmaker
-{% endif %}
 from sqlalchemy.pool import Pool
 
 from ..settings import Settings
@@ -103,13 +96,11 @@ class Route:
 {% endif %}
         try:
             yield
-{% if cookiecutter.engine == "async" %}
-        except InterfaceError as error:
-            # A connection that is lost while SQLAlchemy prepares it raises asyncpg's own error.
+        except driver.ERRORS as error:
+            # The driver's own error, of a connection that is lost while SQLAlchemy prepares it.
             if "connection is closed" not in str(error):
                 raise
             raise OperationalError(None, None, error, True, True) from error
-{% endif %}
         finally:
             self._turns.release()
 
