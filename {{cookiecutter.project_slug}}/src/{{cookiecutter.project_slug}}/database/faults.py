@@ -17,9 +17,6 @@ from .base import RefusedValueError
 
 logger = logging.getLogger(__name__)
 
-{% if cookiecutter.engine == "async" %}
-REFUSAL_TIMEOUT = 1.0  # seconds
-{% endif %}
 # Seconds between two lines about one cause.
 LOG_INTERVAL = 5.0
 _last_logged: dict[str, float] = {}
@@ -139,7 +136,8 @@ def report_errors(engine: Engine, settings: Settings, *, read_only: bool) -> Non
         elif driver.is_refusal(error) and not context.is_disconnect:
             # The server waits for the rest of the statement. In AUTOCOMMIT it would take it for a
             # part of the next transaction.
-            driver.responds(context.connection.connection.dbapi_connection, REFUSAL_TIMEOUT)
+            adapted = context.connection.connection.dbapi_connection
+            driver.responds(adapted, settings.database_connect_timeout)
         if isinstance(error, TimeoutError):  # asyncpg's own, after its command_timeout
             return exc.OperationalError(context.statement, None, error, True, True)
 {% else %}
