@@ -115,8 +115,9 @@ def set_socket_options(connection: Any, settings: Settings) -> None:
     }
     if connected.family in {socket.AF_INET, socket.AF_INET6}:
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name in options.keys() & vars(socket):  # not every system has each
-            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), options[name])
+        for name, value in options.items():
+            if hasattr(socket, name):  # not every system has each
+                connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 async def fetch(connection: Any, sql: str, parameters: list[Any]) -> Any:
@@ -125,13 +126,13 @@ async def fetch(connection: Any, sql: str, parameters: list[Any]) -> Any:
 
 
 def add_hooks(engine: Engine) -> None:
-    """Send BEGIN when the engine begins. Wait for a silent server once when connections close."""
+    """Send BEGIN when the engine begins; wait for a silent server once when connections close."""
     silent_until = 0.0
 
     def begin(connection: Connection) -> None:
-        # SQLAlchemy sends BEGIN with the first statement of its own. What the driver itself is
-        # asked for before, such as COPY, would be no part of the transaction. There is no public
-        # way to begin earlier. A test of the contract fails when this name goes.
+        # SQLAlchemy sends BEGIN with its first statement. What the driver itself is asked for
+        # before, such as COPY, would be no part of the transaction. There is no public way to
+        # begin earlier. A test of the contract fails when this name goes.
         adapted: Any = connection.connection.dbapi_connection
         try:
             adapted.run_async(lambda _: adapted._start_transaction())
@@ -147,8 +148,8 @@ def add_hooks(engine: Engine) -> None:
         timeout = CLOSE_TIMEOUT if time.monotonic() > silent_until else 0.01
         try:
             connection.run_async(lambda driver: driver.close(timeout=timeout))
-        except exc.MissingGreenlet:
-            return  # SQLAlchemy is about to terminate the connection
+        except (exc.MissingGreenlet, *ERRORS):
+            return  # SQLAlchemy is about to end the connection in its own way
         except TimeoutError:  # it is closed all the same
             silent_until = time.monotonic() + 10 * CLOSE_TIMEOUT
             logger.warning("the server did not answer when a connection was closed")
