@@ -265,8 +265,8 @@ async def test_fetch_commits_before_it_returns(accounts: Database) -> None:
 
 
 async def test_fetch_gives_what_sqlalchemy_gives_each_time(accounts: Database) -> None:
-    statement = select(Account.name, Account.seat, sa.literal(1.5).label("number"))
-    statement = statement.where(Account.id == bindparam("key"))
+    fault = sa.literal(Fault.STALE, sa.Enum(Fault, native_enum=False)).label("fault")
+    statement = select(Account.name, fault).where(Account.id == bindparam("key"))
     for key in (1, 2, 1, 9):
         async with accounts.read_only() as session:
             expected = await session.execute(statement, {"key": key})
