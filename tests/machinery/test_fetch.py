@@ -192,7 +192,8 @@ async def test_a_limit_is_that_of_its_call(database: Database) -> None:
     numbers = sa.values(sa.column("n", sa.Integer), name="numbers").data([(1,), (2,), (3,)])
     statement = select(numbers.c.n).limit(bindparam("limit", type_=sa.Integer))
     for limit in (1, 2, 3, 1):
-        assert len(await database.fetch(statement, {"limit": limit})) == limit
+        found = await database.fetch(statement, {"limit": limit})
+        assert len(found) == limit
 
 
 {% if cookiecutter.engine == "sync" %}
@@ -466,7 +467,7 @@ async def test_a_write_whose_row_cannot_be_read_leaves_nothing(
         await session.execute(text("CREATE TABLE test_times (at timestamptz)"))
     for _ in range(3):
         await fresh_database.fetch(write, {"at": "2026-11-22"})
-    with pytest.raises(Exception, match="year"):
+    with pytest.raises(Exception, match="year|range"):
         await fresh_database.fetch(write, {"at": "20000-01-01"})
     count = select(func.count().label("n")).select_from(times)
     assert await fresh_database.fetch(count) == [{"n": 3}]
