@@ -85,6 +85,7 @@ def test_a_restart_under_load_costs_only_the_time_it_takes(
     down: list[tuple[float, float]] = []
 
     def restart_repeatedly() -> None:
+        eventually(lambda: backends(server))  # the clients have begun
         for _ in range(restarts):
             time.sleep(1.0)
             begun = time.monotonic()
@@ -95,7 +96,7 @@ def test_a_restart_under_load_costs_only_the_time_it_takes(
     method = "POST" if "write" in path else "GET"
     with ThreadPoolExecutor(1) as threads:
         restarting = threads.submit(restart_repeatedly)
-        seconds = 3.5 * restarts + 1.0
+        seconds = 3.5 * restarts + 2.0
         answers = load(service.base_url + path, clients=20, seconds=seconds, method=method)
         restarting.result()
 
@@ -104,7 +105,8 @@ def test_a_restart_under_load_costs_only_the_time_it_takes(
 
     print(count(answers), [round(end - begin, 2) for begin, end in down])
     assert "Traceback" not in service.log(), service.log()[-5000:]
-    assert count([each for each in answers if disturbed(each)]).keys() == {200, 503}
+    costs = count([each for each in answers if disturbed(each)])
+    assert {503} <= costs.keys() <= {200, 503}
     assert count([each for each in answers if not disturbed(each)]).keys() == {200}
     assert max(each.ended - each.begun for each in answers) < 6
     eventually(lambda: not backends(server, "state LIKE 'idle in transaction%'"))

@@ -288,7 +288,8 @@ async def test_an_index_finds_the_place_of_a_page(database: Database, order: lis
         await session.execute(text("SET LOCAL enable_seqscan = off"))
         await session.execute(text("SET LOCAL enable_bitmapscan = off"))
         await session.execute(text("SET LOCAL enable_sort = off"))
-        plan = "\n".join(await session.scalars(text(f"EXPLAIN {sql}")))
+        lines = await session.scalars(text(f"EXPLAIN {sql}"))
+        plan = "\n".join(lines)
         await session.rollback()
     assert "Index Cond: (" in plan
     assert "Sort" not in plan

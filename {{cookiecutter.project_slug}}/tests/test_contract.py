@@ -246,8 +246,8 @@ async def test_run_repeats_its_work_after_a_serialization_failure(accounts: Data
     attempts: list[Any] = []
 
     async def deposit(session: Any) -> None:
-        balance = await session.scalar(BALANCE)
-        attempts.append(balance)
+        found = await session.scalar(BALANCE)
+        attempts.append(found)
         if len(attempts) < 3:
             async with accounts.transaction() as rival:
                 await rival.execute(DEPOSIT)

@@ -24,16 +24,9 @@ UNREADABLE = (
     "percent-encoded ('#' is %23)"
 )
 ALLOWED = {
-    "sslmode": {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"},
-    "sslnegotiation": {"direct", "postgres"},
-    "target_session_attrs": {
-        "any",
-        "prefer-standby",
-        "primary",
-        "read-only",
-        "read-write",
-        "standby",
-    },
+    "sslmode": "allow disable prefer require verify-ca verify-full".split(),
+    "sslnegotiation": "direct postgres".split(),
+    "target_session_attrs": "any prefer-standby primary read-only read-write standby".split(),
 }
 # What providers and other libraries put into a URL, and what does its work here.
 INSTEAD = {
@@ -79,19 +72,27 @@ def check_url(secret: SecretStr) -> SecretStr:
     for name, value in query.items():
         if name in INSTEAD:
             raise ValueError(f"cannot have the parameter {name}: {INSTEAD[name]}")
-        if value not in ALLOWED.get(name, {value}):
-            raise ValueError(f"must have {name} as one of {', '.join(sorted(ALLOWED[name]))}")
-    hosts = unquote(parts["hosts"] or query.get("host", "")).split(",")
+        if value not in ALLOWED.get(name, [value]):
+            raise ValueError(f"must have {name} as one of {', '.join(ALLOWED[name])}")
+    named = parts["hosts"]
+{% if cookiecutter.engine == "async" %}
+    if named.startswith(":") or (named and query.keys() & {"host", "port"}):
+        raise ValueError("must name each host and port once: asyncpg reads the first place only")
+{% endif %}
+    hosts = (named or query.get("host", "")).split(",")
     if len(hosts) > 1 and not all(hosts):
         raise ValueError("has an empty host among several")
-    found = [HOST.fullmatch(host) for host in hosts if not host.startswith("/")]
+    # The others are directories of sockets.
+    found = [HOST.fullmatch(host) for host in hosts if not host.upper().startswith(("/", "%2F"))]
     ports = [host["port"] for host in found if host and host["port"] is not None]
     ports += query["port"].split(",") if "port" in query else []
     if not all(found) or not all(re.fullmatch("[0-9]{0,5}", port) for port in ports):
         raise ValueError(f"has a host or a port that {UNREADABLE}")
     if not all(0 < int(port or 5432) < 65_536 for port in ports):
         raise ValueError("must have a port from 1 to 65535")
-    url = f"postgresql://{rest}"
+    place, mark, words = rest.partition("?")
+    # A plus sign is itself, as libpq reads it.
+    url = f"postgresql://{place}{mark}{words.replace('+', '%2B')}"
 {% if cookiecutter.engine == "sync" %}
     try:
         conninfo_to_dict(url)

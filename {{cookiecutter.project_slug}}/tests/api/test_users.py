@@ -40,20 +40,6 @@ async def test_an_email_address_is_taken_once(client: AsyncClient) -> None:
     }
 
 
-async def test_the_constraint_of_a_shard_means_the_same(
-    client: AsyncClient,
-    session: AsyncSession,
-) -> None:
-    rename = "ALTER TABLE users RENAME CONSTRAINT uq_users_email TO uq_users_email_102008"
-    await session.execute(text(rename))
-    await client.post("/users", json=ANN)
-    again = await client.post("/users", json=ANN)
-    assert (again.status_code, again.json()["detail"]) == (
-        409,
-        "A user with this e-mail address exists.",
-    )
-
-
 async def test_a_role_of_newer_code_costs_the_answers_that_read_it(
     client: AsyncClient,
     session: AsyncSession,

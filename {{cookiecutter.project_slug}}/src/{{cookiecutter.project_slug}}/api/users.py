@@ -30,7 +30,8 @@ async def create_user(
     request: Request,
     response: Response,
 ) -> UserOut:
-    created = UserOut.model_validate(await users.insert_user(database, new.model_dump()))
+    user = await users.insert_user(database, new.model_dump())
+    created = UserOut.model_validate(user)
     response.headers["Location"] = path_of(request, "read_user", user_id=created.id)
     return created
 

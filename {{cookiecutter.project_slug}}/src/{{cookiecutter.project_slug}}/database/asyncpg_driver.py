@@ -25,6 +25,7 @@ from ..settings import Settings
 logger = logging.getLogger(__name__)
 
 ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, InternalClientError)
+TIMEOUTS = (TimeoutError,)  # asyncpg's command_timeout
 NAME = "postgresql+asyncpg"
 APPLICATION_NAME = __name__.partition(".")[0]
 # Seconds beyond statement_timeout after which a server that has not answered counts as lost.
@@ -172,7 +173,8 @@ def is_lost(connection: Any) -> bool:
 
 def is_in_transaction(connection: Any) -> bool:
     """Whether the server said so with its last answer."""
-    return bool(connection.driver_connection.is_in_transaction())
+    driver_connection = connection.driver_connection
+    return not driver_connection.is_closed() and bool(driver_connection.is_in_transaction())
 
 
 def native(error: BaseException | None) -> Any:

@@ -8,9 +8,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Any, Literal, Self, TypeVar, cast
+from typing import Any, Literal, Self, TypeVar
 
-from sqlalchemy import Delete, Insert, QueuePool, Update, text
+from sqlalchemy import Delete, Insert, Update, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -22,9 +22,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal, Self, TypeVar, cast
+from typing import Any, Literal, Self, TypeVar
 
-from sqlalchemy import Delete, Engine, Insert, QueuePool, Update, text
+from sqlalchemy import Delete, Engine, Insert, Update, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
@@ -34,7 +34,7 @@ from sqlalchemy.orm import Session
 from ..settings import Settings
 from . import asyncpg_driver as driver
 from .faults import RETRYABLE, Fault, as_unknown, fault_of, sqlstate_of
-from .route import Route
+from .route import Route, refuse_pending_changes
 from .statements import Row, Statement, Values
 
 T = TypeVar("T")
@@ -44,8 +44,9 @@ logger = logging.getLogger(__name__)
 
 # Seconds after which a question to the server, by ping() and /readyz, has failed.
 PING_TIMEOUT = 1.0
-# Seconds for which a replica that could not be reached is left alone.
-REPLICA_PAUSE = 5.0
+# Seconds for which a replica that could not be reached is left alone, and for which its idle
+# connections are taken to work.
+REPLICA_PAUSE, TRUST = 5.0, 0.5
 # Seconds before the second attempt of run(), at most; doubled for each further one, up to 1.
 FIRST_DELAY = 0.02
 # The transactions that are open around the running code, each with its task.
@@ -72,8 +73,10 @@ class Database:
         self._writes = Route(url, settings)
         self._reads = Route(url, settings, read_only=True)
         self._pings = Route(url, settings.model_copy(update=changes), read_only=True)
-        self._replica = Route(replica_url, settings, read_only=True) if replica_url else None
-        self._replica_next_try = 0.0
+        self._replica: Route | None = None
+        self._replica_next_try = 0.0  # while it works
+        if replica_url is not None:
+            self._replica = Route(replica_url, settings, read_only=True, ping_after_idle=TRUST)
         self.engine = self._writes.engine
         self.sessions = self._writes.sessions
 
@@ -191,10 +194,7 @@ class Database:
             attempt += 1
 
     async def ping(self) -> str | None:
-        """Ask the server, on a connection of its own; return the revision of the schema, if any.
-
-        Raises SQLAlchemyError within seconds.
-        """
+        """Return the schema's revision, on a connection of its own; raises within seconds."""
         readable = text("SELECT has_table_privilege(to_regclass('alembic_version')::oid, 'SELECT')")
         async with self._pings.turn(), self._pings.engine.connect() as connection:
             if not await connection.scalar(readable):
@@ -203,10 +203,7 @@ class Database:
             return ", ".join(sorted(revisions)) or None
 
     async def dispose(self) -> None:
-        """Close all connections within seconds, even if the server does not answer.
-
-        Those in use are closed when their unit of work ends.
-        """
+        """Close all idle connections within seconds, even if the server does not answer."""
         for engine in self.engines:
             await engine.dispose()
 
@@ -221,29 +218,19 @@ class Database:
         replica = self._replica
         if not stale_ok or replica is None:
             return self._reads
-        if not cast(QueuePool, replica.engine.pool).checkedin():
+        if self._replica_next_try:
             if time.monotonic() < self._replica_next_try:
                 return self._reads
             # One tries; the others do not wait for it.
             self._replica_next_try = time.monotonic() + REPLICA_PAUSE
         try:
-            async with replica.engine.connect():
+            async with replica.turn(), replica.engine.connect():
                 self._replica_next_try = 0.0
                 return replica
         except (DBAPIError, PoolTimeoutError) as error:
             if fault_of(error) is not Fault.UNAVAILABLE:
                 raise
+            self._replica_next_try = time.monotonic() + REPLICA_PAUSE
             logger.warning("the replica is unavailable, reading from the primary: %s", error)
             return self._reads
-
-
-def refuse_pending_changes(session: AsyncSession) -> None:
-    """Raise InvalidRequestError if the session holds changes that are not stored."""
-    changed = [each for each in session.dirty if session.is_modified(each)]
-    names = {type(each).__name__ for each in (*session.new, *session.deleted, *changed)}
-    if names:
-        raise InvalidRequestError(
-            f"read_only() does not store its changes of {', '.join(sorted(names))}: make them in "
-            "transaction(), or expunge the objects from the session",
-        )
 {% endcall %}

@@ -32,6 +32,7 @@ def create_database_engine(
     settings: Settings,
     *,
     read_only: bool = False,
+    ping_after_idle: float = PING_AFTER_IDLE,
 ) -> AsyncEngine:
     """Return an engine with the pool and the timeouts of the settings; it connects at first use.
 
@@ -64,7 +65,7 @@ def create_database_engine(
         pool_use_lifo=True,
         **options,
     )
-    check_connections(engine.sync_engine, settings, is_reader=is_reader)
+    check_connections(engine.sync_engine, settings, ping_after_idle, is_reader=is_reader)
     report_errors(engine.sync_engine, settings, read_only=read_only)
     log_slow_statements(engine.sync_engine, settings.database_slow_query)
 {% if cookiecutter.engine == "async" %}
@@ -123,7 +124,13 @@ def password_of(secret: str, settings: Settings) -> Callable[[], str] | None:
     return read
 
 
-def check_connections(engine: Engine, settings: Settings, *, is_reader: bool) -> None:
+def check_connections(
+    engine: Engine,
+    settings: Settings,
+    ping_after_idle: float,
+    *,
+    is_reader: bool,
+) -> None:
     """Replace connections that are lost, too old, or returned within a transaction."""
 
     def prepare(connection: Any, record: ConnectionPoolEntry) -> None:
@@ -149,7 +156,7 @@ def check_connections(engine: Engine, settings: Settings, *, is_reader: bool) ->
         if driver.is_lost(connection):
             raise InvalidatePoolError("an idle connection was lost")
         now = time.monotonic()
-        if now - record.info.get("idle_since", now) < PING_AFTER_IDLE:
+        if now - record.info.get("idle_since", now) < ping_after_idle:
             return
 {% if cookiecutter.engine == "async" %}
         try:

@@ -17,9 +17,6 @@ from .base import RefusedValueError
 
 logger = logging.getLogger(__name__)
 
-{% if cookiecutter.engine == "async" %}
-REFUSAL_TIMEOUT = 1.0  # seconds
-{% endif %}
 # Seconds between two lines about one cause.
 LOG_INTERVAL = 5.0
 _last_logged: dict[str, float] = {}
@@ -110,6 +107,8 @@ def fault_of(error: BaseException) -> Fault | None:
         return Fault.INVALID if is_refusal else None
     sqlstate = sqlstate_of(error)
     fault = SQLSTATES.get(sqlstate) or SQLSTATES.get(sqlstate[:2])
+    if sqlstate == "25P01":
+        return None
     if error.connection_invalidated and fault is not Fault.OUTCOME_UNKNOWN:
         return Fault.UNAVAILABLE  # no connection could be had, it was lost, or it was of no use
     if not sqlstate and isinstance(error, exc.DataError) and error.statement:
@@ -119,9 +118,11 @@ def fault_of(error: BaseException) -> Fault | None:
 
 def is_useless(error: BaseException, *, read_only: bool) -> bool:
     """Whether to replace the connection after this error, though it may still be open."""
-    # A server that has become read-only: another one may be the primary now.
-    is_demoted = getattr(error, "sqlstate", None) == "25006" and not read_only
-    return is_demoted or isinstance(error, TimeoutError) or driver.is_outdated_plan(error)
+    sqlstate = getattr(error, "sqlstate", None)
+    # A server that has become read-only: another one may be the primary now. And a stream outside
+    # of a transaction, after which a connection may be unable to begin one.
+    is_spoiled = sqlstate == "25P01" or (sqlstate == "25006" and not read_only)
+    return is_spoiled or isinstance(error, driver.TIMEOUTS) or driver.is_outdated_plan(error)
 
 
 def report_errors(engine: Engine, settings: Settings, *, read_only: bool) -> None:
@@ -135,14 +136,15 @@ def report_errors(engine: Engine, settings: Settings, *, read_only: bool) -> Non
         elif driver.is_refusal(error) and not context.is_disconnect:
             # The server waits for the rest of the statement. In AUTOCOMMIT it would take it for a
             # part of the next transaction.
-            driver.responds(context.connection.connection.dbapi_connection, REFUSAL_TIMEOUT)
+            adapted = context.connection.connection.dbapi_connection
+            driver.responds(adapted, settings.database_connect_timeout)
         if isinstance(error, TimeoutError):  # asyncpg's own, after its command_timeout
             return exc.OperationalError(context.statement, None, error, True, True)
 {% else %}
         if isinstance(error, UnicodeEncodeError):  # psycopg raises it as it is
             return exc.DataError(context.statement, None, error, True)
 {% endif %}
-        if shown is not None and not settings.database_show_values:
+        if context.connection and shown and not settings.database_show_values:
             hide_values(shown, error)
         return None
 

@@ -2,6 +2,8 @@
 
 import math
 import re
+import threading
+from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +15,7 @@ from psycopg.pq import TransactionStatus
 from ..settings import Settings
 
 ERRORS = (psycopg.Error,)
+TIMEOUTS = (psycopg.errors.ConnectionTimeout,)
 
 NAME = "postgresql+psycopg"
 APPLICATION_NAME = __name__.partition(".")[0]
@@ -38,10 +41,11 @@ class BoundedConnection(psycopg.Connection[Any]):
         limit = self.response_timeout if timeout is None else timeout
         try:
             return super().wait(gen, interval, limit)
-        except psycopg.OperationalError:
-            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
-                self.pgconn.finish()  # the answer may still come, and must not be the next one's
-            raise
+        except psycopg.OperationalError as error:
+            if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
+                raise
+            self.pgconn.finish()  # the answer may still come, and must not be the next one's
+            raise psycopg.errors.ConnectionTimeout(str(error)) from error
 
     def notifies(
         self,
@@ -52,6 +56,37 @@ class BoundedConnection(psycopg.Connection[Any]):
         """Wait for notifications without a limit of our own: the server owes no answer here."""
         limit = math.inf if timeout is None else timeout
         return super().notifies(timeout=limit, stop_after=stop_after)
+
+
+class Turns:
+    """A semaphore that lets threads through in the order of arrival."""
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+        self._waiting: deque[threading.Event] = deque()
+        self._lock = threading.Lock()
+
+    def acquire(self, timeout: float) -> bool:
+        """Wait for a turn; return whether it came within `timeout` seconds."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return True
+            turn = threading.Event()
+            self._waiting.append(turn)
+        if turn.wait(timeout):
+            return True
+        with self._lock:
+            if not turn.is_set():
+                self._waiting.remove(turn)
+            return turn.is_set()
+
+    def release(self) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._free += 1
 
 
 def open_connection(
@@ -66,10 +101,12 @@ def open_connection(
     """
     words = conninfo_to_dict(url)
     options = [f"-c {name}={value}" for name, value in parameters.items()]
-    hosts = str(words.get("host", "")).count(",") + 1
+    attempts = str(words.get("host", "")).count(",") + 1
+    if words.get("target_session_attrs") == "prefer-standby":
+        attempts *= 2  # libpq asks all hosts for a standby first
     arguments: dict[str, Any] = {
-        # For each host, in whole seconds; psycopg waits two at least.
-        "connect_timeout": math.ceil(settings.database_connect_timeout / hosts),
+        # For each attempt, in whole seconds; psycopg waits two at least.
+        "connect_timeout": math.ceil(settings.database_connect_timeout / attempts),
         "fallback_application_name": APPLICATION_NAME,
         "options": " ".join([str(words.get("options", "")), *options]).strip(),
         "tcp_user_timeout": round(settings.database_tcp_user_timeout * 1000),

@@ -1,83 +1,48 @@
 """A way to the server: an engine, its session factory, turns at its pool, and its fetch()."""
 
-{% if cookiecutter.engine == "async" %}
+{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 import asyncio
 import os
 import time
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-{% else %}
-import os
-import threading
-import time
-import weakref
-from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-{% endif %}
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-{% if cookiecutter.engine == "async" %}
-from sqlalchemy.ext.asyncio import async_sessionmaker
-{% else %}
-from sqlalchemy.orm import sessionmaker
-{% endif %}
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.pool import Pool
 
-{% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 from ..settings import Settings
 from . import asyncpg_driver as driver
-from .engine import create_database_engine
+from .engine import PING_AFTER_IDLE, create_database_engine
 from .faults import as_unknown
 from .statements import Plans, Row, Statement, Values, idle_connection, log_if_slow
 
 IN_USE = "all connections of the pool are in use, timeout {:g} s"
 
 
-{% if cookiecutter.engine == "sync" %}
-class Turns:
-    """A semaphore that lets threads through in the order of arrival."""
-
-    def __init__(self, number: int) -> None:
-        self._free = number
-        self._waiting: deque[threading.Event] = deque()
-        self._lock = threading.Lock()
-
-    def acquire(self, timeout: float) -> bool:
-        """Wait for a turn; return whether it came within `timeout` seconds."""
-        with self._lock:
-            if self._free:
-                self._free -= 1
-                return True
-            turn = threading.Event()
-            self._waiting.append(turn)
-        if turn.wait(timeout):
-            return True
-        with self._lock:
-            if not turn.is_set():
-                self._waiting.remove(turn)
-            return turn.is_set()
-
-    def release(self) -> None:
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().set()
-            else:
-                self._free += 1
-
-
-{% endif %}
 class Route:
     """One of the ways of a Database: for writes, for reads, for pings, or to the replica."""
 
-    def __init__(self, url: SecretStr, settings: Settings, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        url: SecretStr,
+        settings: Settings,
+        *,
+        read_only: bool = False,
+        ping_after_idle: float = PING_AFTER_IDLE,
+    ) -> None:
         self.settings = settings
         self.read_only = read_only
-        self.engine = create_database_engine(url, settings, read_only=read_only)
+        self.engine = create_database_engine(
+            url,
+            settings,
+            read_only=read_only,
+            ping_after_idle=ping_after_idle,
+        )
         # Objects stay readable after the commit; a closed session raises when it is used again.
         self.sessions = async_sessionmaker(
             self.engine,
@@ -97,7 +62,7 @@ class Route:
         self._turns = asyncio.Semaphore(connections)
         self._loop: asyncio.AbstractEventLoop | None = None
 {% else %}
-        self._turns = Turns(connections)
+        self._turns = driver.Turns(connections)
 {% endif %}
 
     def _start_anew(self) -> None:
@@ -131,6 +96,11 @@ class Route:
 {% endif %}
         try:
             yield
+        except driver.ERRORS as error:
+            # The driver's own error, of a connection that is lost while SQLAlchemy prepares it.
+            if "connection is closed" not in str(error):
+                raise
+            raise OperationalError(None, None, error, True, True) from error
         finally:
             self._turns.release()
 
@@ -148,8 +118,8 @@ class Route:
             try:
                 rows = await driver.fetch(connection.driver_connection, plan.sql, parameters)
                 return plan.read(rows)
-            except (*driver.ERRORS, TimeoutError, UnicodeError) as error:
-                timed_out = isinstance(error, TimeoutError)
+            except (*driver.ERRORS, *driver.TIMEOUTS, UnicodeError) as error:
+                timed_out = isinstance(error, driver.TIMEOUTS)
                 if lost := timed_out or driver.is_lost(connection.dbapi_connection):
                     connection.invalidate(error)
                 is_wait = getattr(error, "sqlstate", None) in {"55P03", "57014"}
@@ -173,4 +143,15 @@ class Route:
             return rows
         except DBAPIError as error:
             raise (as_unknown(error) if is_committing else error) from error.__cause__
+
+
+def refuse_pending_changes(session: AsyncSession) -> None:
+    """Raise InvalidRequestError if the session holds changes that are not stored."""
+    changed = [each for each in session.dirty if session.is_modified(each)]
+    names = {type(each).__name__ for each in (*session.new, *session.deleted, *changed)}
+    if names:
+        raise InvalidRequestError(
+            f"read_only() does not store its changes of {', '.join(sorted(names))}: make them in "
+            "transaction(), or expunge the objects from the session",
+        )
 {% endcall %}

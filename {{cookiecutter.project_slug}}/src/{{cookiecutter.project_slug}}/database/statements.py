@@ -10,12 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Column, Connection, Delete, Engine, Insert, Label, Update, event
-{% if cookiecutter.engine == "async" %}
-from sqlalchemy.exc import InvalidRequestError, MissingGreenlet
-{% else %}
-from sqlalchemy.exc import InvalidRequestError
-{% endif %}
+from sqlalchemy import Column, Connection, Delete, Engine, Insert, Label, Update, event, exc
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql.selectable import SelectBase
 
@@ -87,7 +82,8 @@ class Plans:
         columns = list(statement.exported_columns)
         names = list(result.keys()) if columns or statement.is_select else []
         if len(set(names)) < len(names):
-            raise InvalidRequestError(f"label columns of the same name apart: {', '.join(names)}")
+            message = f"label columns of the same name apart: {', '.join(names)}"
+            raise exc.InvalidRequestError(message)
         if statement not in self._plans:
             self._plans[statement] = None
         elif self._plans[statement] is None:
@@ -133,13 +129,16 @@ def idle_connection(engine: Engine) -> PoolProxiedConnection | None:
 {% if cookiecutter.engine == "async" %}
     try:
         connection: PoolProxiedConnection = pool.connect()
-    except MissingGreenlet:
+    except exc.MissingGreenlet:
         return None  # the idle one was lost, and opening another one takes time
     if "is_unasked" in connection.info:
         connection.close()
         return None
 {% else %}
-    connection: PoolProxiedConnection = pool.connect()
+    try:
+        connection: PoolProxiedConnection = pool.connect()
+    except engine.dialect.loaded_dbapi.Error as error:  # the idle one was lost, and no other came
+        raise exc.OperationalError(None, None, error, True, True) from error
 {% endif %}
     return connection
 
