@@ -277,8 +277,7 @@ async def test_fetch_gives_what_sqlalchemy_gives_each_time(accounts: Database) -
 
 async def test_fetch_refuses_what_it_could_not_do_right(accounts: Database) -> None:
     async with accounts.transaction():  # which could not undo it
-        error = await fails(None, accounts.fetch, DEPOSIT)
-        assert "session.execute" in str(error)
+        await fails(None, accounts.fetch, DEPOSIT)
     with pytest.raises(TypeError, match=r"session\.execute"):
         await accounts.fetch(text("SELECT 1"))  # type: ignore[arg-type]
 
