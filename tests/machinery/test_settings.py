@@ -73,7 +73,7 @@ def test_a_wrong_url_is_refused_in_one_line_with_the_reason(url: str, message: s
     with pytest.raises(SettingsError, match=message) as refusal:
         Settings(database_url=url)
     shown = str(refusal.value)
-    assert shown.startswith("DATABASE_URL: ")
+    assert re.match("DATABASE_URL:? ", shown)
     assert "\n" not in shown
     assert url not in shown
 

@@ -77,7 +77,7 @@ async def accounts(database: Database) -> AsyncIterator[Database]:
         await session.execute(sa.schema.CreateTable(table))
         for statement in DIE_AT_COMMIT:
             await session.execute(text(statement))
-        session.add_all([Account(id=1, name="Ann"), Account(id=2, name="Ben", friend_id=1)])
+        session.add_all([Account(name="Ann"), Account(name="Ben", friend_id=1)])  # 1 and 2
     yield database
     async with database.transaction() as session:
         await session.execute(sa.schema.DropTable(table))
@@ -259,15 +259,15 @@ async def test_run_repeats_its_work_after_a_serialization_failure(accounts: Data
 
 async def test_fetch_commits_before_it_returns(accounts: Database) -> None:
     for key in (3, 4, 5):
-        assert await accounts.fetch(OPEN, {"id": key, "name": f"{key}"}) == []
+        assert await accounts.fetch(OPEN, {"name": f"{key}"}) == []
         async with accounts.read_only() as session:
             assert await session.get(Account, key)
     assert await accounts.fetch(CLOSE.returning(Account.id)) == [{"id": n} for n in range(1, 6)]
 
 
 async def test_fetch_gives_what_sqlalchemy_gives_each_time(accounts: Database) -> None:
-    statement = select(Account.name, Account.seat, sa.literal(1.5).label("number"))
-    statement = statement.where(Account.id == bindparam("key"))
+    fault = sa.literal(Fault.STALE, sa.Enum(Fault, native_enum=False)).label("fault")
+    statement = select(Account.name, fault).where(Account.id == bindparam("key"))
     for key in (1, 2, 1, 9):
         async with accounts.read_only() as session:
             expected = await session.execute(statement, {"key": key})
@@ -277,8 +277,7 @@ async def test_fetch_gives_what_sqlalchemy_gives_each_time(accounts: Database) -
 
 async def test_fetch_refuses_what_it_could_not_do_right(accounts: Database) -> None:
     async with accounts.transaction():  # which could not undo it
-        error = await fails(None, accounts.fetch, DEPOSIT)
-    assert "session.execute" in str(error)
+        await fails(None, accounts.fetch, DEPOSIT)
     with pytest.raises(TypeError, match=r"session\.execute"):
         await accounts.fetch(text("SELECT 1"))  # type: ignore[arg-type]
 
