@@ -89,7 +89,7 @@ def run_on(url: str, work: Callable[[Connection], T], **options: Any) -> T:
     """The result of work on a connection, of those execution options, which is then closed."""
 
     async def main() -> T:
-        settings = Settings(database_url=url)
+        settings = Settings(database_url=url, database_slow_query=60)  # CREATE DATABASE takes time
         engine = create_database_engine(settings.database_url, settings)
         async with engine.connect() as connection:
             await connection.execution_options(**options)
@@ -101,7 +101,7 @@ def run_on(url: str, work: Callable[[Connection], T], **options: Any) -> T:
 {% else %}
 def run_on(url: str, work: Callable[[Connection], T], **options: Any) -> T:
     """The result of work on a connection, of those execution options, which is then closed."""
-    settings = Settings(database_url=url)
+    settings = Settings(database_url=url, database_slow_query=60)  # CREATE DATABASE takes time
     engine = create_database_engine(settings.database_url, settings)
     with engine.connect() as connection:
         connection.execution_options(**options)
