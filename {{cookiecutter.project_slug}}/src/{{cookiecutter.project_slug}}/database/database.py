@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 PING_TIMEOUT = 1.0
 # Seconds for which a replica that could not be reached is left alone, and for which its idle
 # connections are taken to work.
-REPLICA_PAUSE, TRUST = 5.0, 0.5
+REPLICA_PAUSE, TRUST = 5.0, 0.1
 # Seconds before the second attempt of run(), at most; doubled for each further one, up to 1.
 FIRST_DELAY = 0.02
 # The transactions that are open around the running code, each with its task.
@@ -74,7 +74,8 @@ class Database:
         self._reads = Route(url, settings, read_only=True)
         self._pings = Route(url, settings.model_copy(update=changes), read_only=True)
         self._replica: Route | None = None
-        self._replica_next_try = 0.0  # while it works
+        self._replica_works = False
+        self._replica_next_try = 0.0
         if replica_url is not None:
             self._replica = Route(replica_url, settings, read_only=True, ping_after_idle=TRUST)
         self.engine = self._writes.engine
@@ -203,7 +204,7 @@ class Database:
             return ", ".join(sorted(revisions)) or None
 
     async def dispose(self) -> None:
-        """Close all idle connections within seconds, even if the server does not answer."""
+        """Close all idle connections within seconds, even if the server is silent."""
         for engine in self.engines:
             await engine.dispose()
 
@@ -218,18 +219,19 @@ class Database:
         replica = self._replica
         if not stale_ok or replica is None:
             return self._reads
-        if self._replica_next_try:
+        if not self._replica_works:
             if time.monotonic() < self._replica_next_try:
                 return self._reads
             # One tries; the others do not wait for it.
             self._replica_next_try = time.monotonic() + REPLICA_PAUSE
         try:
             async with replica.turn(), replica.engine.connect():
-                self._replica_next_try = 0.0
+                self._replica_works = True
                 return replica
         except (DBAPIError, PoolTimeoutError) as error:
             if fault_of(error) is not Fault.UNAVAILABLE:
                 raise
+            self._replica_works = False
             self._replica_next_try = time.monotonic() + REPLICA_PAUSE
             logger.warning("the replica is unavailable, reading from the primary: %s", error)
             return self._reads

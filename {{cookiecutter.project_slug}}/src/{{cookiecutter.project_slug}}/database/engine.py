@@ -1,5 +1,6 @@
 """Where engines are made: the pool, the timeouts, the check of connections before and after use."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -32,7 +33,7 @@ def create_database_engine(
     settings: Settings,
     *,
     read_only: bool = False,
-    ping_after_idle: float = PING_AFTER_IDLE,
+    ping_after_idle: float = math.inf,
 ) -> AsyncEngine:
     """Return an engine with the pool and the timeouts of the settings; it connects at first use.
 
@@ -156,7 +157,7 @@ def check_connections(
         if driver.is_lost(connection):
             raise InvalidatePoolError("an idle connection was lost")
         now = time.monotonic()
-        if now - record.info.get("idle_since", now) < ping_after_idle:
+        if now - record.info.get("idle_since", now) < min(ping_after_idle, PING_AFTER_IDLE):
             return
 {% if cookiecutter.engine == "async" %}
         try:

@@ -2,6 +2,7 @@
 
 {% from "engine.jinja" import for_engine with context %}{% call for_engine() %}
 import asyncio
+import math
 import os
 import time
 import weakref
@@ -17,7 +18,7 @@ from sqlalchemy.pool import Pool
 
 from ..settings import Settings
 from . import asyncpg_driver as driver
-from .engine import PING_AFTER_IDLE, create_database_engine
+from .engine import create_database_engine
 from .faults import as_unknown
 from .statements import Plans, Row, Statement, Values, idle_connection, log_if_slow
 
@@ -33,7 +34,7 @@ class Route:
         settings: Settings,
         *,
         read_only: bool = False,
-        ping_after_idle: float = PING_AFTER_IDLE,
+        ping_after_idle: float = math.inf,
     ) -> None:
         self.settings = settings
         self.read_only = read_only
