@@ -39,7 +39,6 @@ async def test_a_statement(impatient: Database, caplog: pytest.LogCaptureFixture
     assert len(slow(caplog, "pg_sleep")) == 2
 
 
-@pytest.mark.xfail(reason="a statement that fails in a session is not measured")
 async def test_a_statement_that_fails(
     impatient: Database,
     caplog: pytest.LogCaptureFixture,

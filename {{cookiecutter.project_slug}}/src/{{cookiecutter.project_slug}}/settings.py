@@ -32,6 +32,8 @@ ALLOWED = {
 INSTEAD = {
     "connect_timeout": "set DATABASE_CONNECT_TIMEOUT",
     "connection_limit": "set DATABASE_POOL_SIZE",
+    "database": "write it as the path: /NAME",
+    "dbname": "write it as the path: /NAME",
     "keepalives_idle": "set DATABASE_KEEPALIVES_IDLE",
     "pgbouncer": "set DATABASE_PGBOUNCER=true",
     "pool_timeout": "set DATABASE_POOL_TIMEOUT",

@@ -25,13 +25,13 @@ from ..settings import Settings
 logger = logging.getLogger(__name__)
 
 ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, InternalClientError)
+REFUSALS = (asyncpg.PostgresError, asyncpg.InterfaceError)  # the statement has had no effect
 TIMEOUTS = (TimeoutError,)  # asyncpg's command_timeout
 NAME = "postgresql+asyncpg"
 APPLICATION_NAME = __name__.partition(".")[0]
-# Seconds beyond statement_timeout after which a server that has not answered counts as lost.
-RESPONSE_MARGIN = 5.0
-# Seconds that a server may take to answer when a connection is closed.
-CLOSE_TIMEOUT = 1.0
+# Seconds beyond statement_timeout after which a server that has not answered counts as lost, and
+# seconds that it may take to answer when a connection is closed.
+RESPONSE_MARGIN, CLOSE_TIMEOUT = 5.0, 1.0
 
 
 def open_connection(

@@ -15,6 +15,7 @@ from psycopg.pq import TransactionStatus
 from ..settings import Settings
 
 ERRORS = (psycopg.Error,)
+REFUSALS = (psycopg.Error, UnicodeError)  # the statement has had no effect
 TIMEOUTS = (psycopg.errors.ConnectionTimeout,)
 
 NAME = "postgresql+psycopg"
@@ -137,7 +138,10 @@ def fetch(connection: Any, statement: str, parameters: Mapping[str, Any]) -> Seq
         connection.autocommit = True  # of the client alone: nothing is sent
     try:
         cursor = connection.execute(statement, parameters)
-        return cursor.fetchall() if cursor.description else ()
+        try:
+            return cursor.fetchall() if cursor.description else ()
+        except psycopg.Error as error:
+            raise ValueError("a row cannot be read") from error  # what was written is committed
     finally:
         if not is_autocommit and not connection.closed:
             connection.autocommit = False

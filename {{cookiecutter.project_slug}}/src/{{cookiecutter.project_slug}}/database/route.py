@@ -119,15 +119,17 @@ class Route:
             try:
                 rows = await driver.fetch(connection.driver_connection, plan.sql, parameters)
                 return plan.read(rows)
-            except (*driver.ERRORS, *driver.TIMEOUTS, UnicodeError) as error:
+            except Exception as error:
                 timed_out = isinstance(error, driver.TIMEOUTS)
                 if lost := timed_out or driver.is_lost(connection.dbapi_connection):
                     connection.invalidate(error)
                 is_wait = getattr(error, "sqlstate", None) in {"55P03", "57014"}
-                if timed_out or is_wait or (lost and not self.read_only):
-                    # It would take as long again. A write may be done.
-                    shown = OperationalError(plan.sql, None, error, True, lost)
-                    raise (shown if self.read_only else as_unknown(shown)) from error
+                # Also if it has returned a row that cannot be read.
+                has_effect = lost or not isinstance(error, driver.REFUSALS)
+                may_be_done = has_effect and not self.read_only
+                if timed_out or is_wait or may_be_done:  # it is not to be executed again
+                    shown = OperationalError(plan.sql, None, error, True, lost or may_be_done)
+                    raise (as_unknown(shown) if may_be_done else shown) from error
             finally:
                 connection.close()
                 log_if_slow(plan.sql, started, self.settings.database_slow_query)

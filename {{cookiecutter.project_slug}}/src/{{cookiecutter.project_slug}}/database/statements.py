@@ -7,10 +7,12 @@ result. A plan needs none of these. It keeps SQLAlchemy's pool, types, errors, a
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Column, Connection, Delete, Engine, Insert, Label, Update, event, exc
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql.selectable import SelectBase
 
@@ -79,7 +81,8 @@ class Plans:
 
     def read(self, statement: Any, values: Values, result: Any) -> list[Row]:
         """Return the rows of a result, and plan a statement that comes for the second time."""
-        columns = list(statement.exported_columns)
+        # Of a copy: SQLAlchemy would keep them for the statements that are made of this one.
+        columns = list(copy(statement).exported_columns)
         names = list(result.keys()) if columns or statement.is_select else []
         if len(set(names)) < len(names):
             message = f"label columns of the same name apart: {', '.join(names)}"
@@ -102,6 +105,7 @@ class Plans:
             or compiled.post_compile_params  # an IN grows with its list
             or compiled.literal_execute_params
             or compiled.prefetch  # defaults that Python computes
+            or compiled.escaped_bind_names
             or any(bind.callable for bind in compiled.binds.values())
             or len(columns) != len(described)  # only the server knows what is in a text()
         ):
@@ -152,11 +156,16 @@ def log_slow_statements(engine: Engine, threshold: float) -> None:
     def end(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         log_if_slow(statement, connection.info["started"], threshold)
 
+    def fail(context: ExceptionContext) -> None:
+        if context.connection and context.execution_context:
+            log_if_slow(str(context.statement), context.connection.info["started"], threshold)
+
     event.listen(engine, "before_cursor_execute", start)
     event.listen(engine, "after_cursor_execute", end)
+    event.listen(engine, "handle_error", fail)
 
 
 def log_if_slow(statement: str, started: float, threshold: float) -> None:
     seconds = time.perf_counter() - started
     if seconds > threshold:
-        logger.warning("slow statement, %.3f s: %.1000s", seconds, " ".join(statement.split()))
+        logger.warning("slow statement, %.3f s: %s", seconds, " ".join(statement[:1000].split()))
