@@ -93,8 +93,7 @@ def check_url(secret: SecretStr) -> SecretStr:
     if not all(0 < int(port or 5432) < 65_536 for port in ports):
         raise ValueError("must have a port from 1 to 65535")
     place, mark, words = rest.partition("?")
-    # A plus sign is itself, as libpq reads it.
-    url = f"postgresql://{place}{mark}{words.replace('+', '%2B')}"
+    url = f"postgresql://{place}{mark}{words.replace('+', '%2B')}"  # itself, as libpq reads it
 {% if cookiecutter.engine == "sync" %}
     try:
         conninfo_to_dict(url)
@@ -173,3 +172,7 @@ class Settings(EnvironmentSettings):
     """Statements that take longer are logged, without their parameters."""
     database_show_values: bool = False
     """Whether errors show parameters and rows, which are people's data: for development."""
+
+    def __init__(self, **values: Any) -> None:
+        # For type checkers: a setting may come from the environment, and a URL may be a string.
+        super().__init__(**values)

@@ -2,6 +2,7 @@
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from types import GenericAlias
@@ -67,10 +68,9 @@ class KeysetPages:
         digest = sha256(f"{self._identity} {sorted(values.items())}".encode()).hexdigest()[:8]
         position: list[Any] = []
         if after is not None:
-            try:
+            found = None
+            with suppress(ArithmeticError, ValueError):
                 found, *position = self._content.validate_json(urlsafe_b64decode(after))
-            except (ArithmeticError, ValueError):
-                found = None
             if found != digest:
                 raise InvalidCursorError("This cursor is not one of this list, order and filters.")
         key = (*values, *[value is None for value in position])
