@@ -12,12 +12,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import *
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, ExcludeConstraint, TSTZRANGE
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, ExcludeConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 from uuid import UUID
 
-from ..database.base import Base, Entity
+from ..database.base import AwareDateTime, AwareRange, Base, Entity
 
 """
 
@@ -331,14 +331,14 @@ CASES: dict[str, Case] = {
         (
             table(
                 "room: Mapped[str]",
-                "during: Mapped[Any] = mapped_column(TSTZRANGE)",
+                "during: Mapped[Any] = mapped_column(AwareRange)",
                 arguments="ExcludeConstraint(('room', '='), ('during', '&&'), name='ex', "
                 "where=text(\"room <> 'x'\"), ops={'room': 'gist_text_ops'}, deferrable=True)",
             ),
-            table("room: Mapped[str]", "during: Mapped[Any] = mapped_column(TSTZRANGE)"),
+            table("room: Mapped[str]", "during: Mapped[Any] = mapped_column(AwareRange)"),
             table(
                 "room: Mapped[str]",
-                "during: Mapped[Any] = mapped_column(TSTZRANGE)",
+                "during: Mapped[Any] = mapped_column(AwareRange)",
                 arguments="ExcludeConstraint((literal_column('lower(room)'), '='), ('during', '&&'), name='ex')",
             ),
         ),
@@ -453,7 +453,7 @@ CASES: dict[str, Case] = {
         (
             table(
                 "b: Mapped[Any] = mapped_column(postgresql.INT4MULTIRANGE)",
-                "c: Mapped[Any] = mapped_column(postgresql.TIMESTAMP(timezone=True, precision=3), server_default=text('CURRENT_TIMESTAMP(3)'))",
+                "c: Mapped[Any] = mapped_column(postgresql.TIME(timezone=True, precision=3), server_default=text('CURRENT_TIME(3)'))",
                 "d: Mapped[Any] = mapped_column(postgresql.INTERVAL(fields='DAY TO SECOND', precision=2))",
                 "e: Mapped[Any] = mapped_column(String(5, collation='C'))",
                 "f: Mapped[Any] = mapped_column(postgresql.BIT(3, varying=True), server_default=text(\"B'101'\"))",
@@ -708,16 +708,16 @@ CASES: dict[str, Case] = {
     "exclusion changed": Case(
         (
             table(
-                "during: Mapped[Any] = mapped_column(TSTZRANGE)",
+                "during: Mapped[Any] = mapped_column(AwareRange)",
                 "n: Mapped[int]",
                 arguments="ExcludeConstraint(('during', '&&'), name='ex')",
             ),
             table(
-                "during: Mapped[Any] = mapped_column(TSTZRANGE)",
+                "during: Mapped[Any] = mapped_column(AwareRange)",
                 "n: Mapped[int]",
                 arguments="ExcludeConstraint(('during', '&&'), name='ex', where=text(\"n > 0\"), deferrable=True, initially='DEFERRED')",
             ),
-            table("during: Mapped[Any] = mapped_column(TSTZRANGE)", "n: Mapped[int]"),
+            table("during: Mapped[Any] = mapped_column(AwareRange)", "n: Mapped[int]"),
         )
     ),
     "deferrable changed": Case(
@@ -748,8 +748,8 @@ CASES: dict[str, Case] = {
                 "d: Mapped[str] = mapped_column(server_default=text(\"'a\\\\:b'\"))",
                 "e: Mapped[str] = mapped_column(server_default='%(x)s %% \\\"quoted\\\" \\'s')",
                 "f: Mapped[str] = mapped_column(server_default='C:\\\\\\\\dir\\\\\\\\n')",
-                "g: Mapped[Any] = mapped_column(DateTime(timezone=True), server_default=text(\"now() + interval '1 day'\"))",
-                "h: Mapped[Any] = mapped_column(DateTime(timezone=True), server_default=text(\"timezone('utc', now())\"))",
+                "g: Mapped[Any] = mapped_column(AwareDateTime, server_default=text(\"now() + interval '1 day'\"))",
+                "h: Mapped[Any] = mapped_column(AwareDateTime, server_default=text(\"timezone('utc', now())\"))",
                 "i: Mapped[Any] = mapped_column(Date, server_default=func.current_date())",
                 "j: Mapped[Any] = mapped_column(Enum('x', 'y', name='kind'), server_default=text(\"'y'::kind\"))",
                 "k: Mapped[float] = mapped_column(server_default=text('-1.5'))",
@@ -767,8 +767,8 @@ CASES: dict[str, Case] = {
                 "d: Mapped[str] = mapped_column(server_default=text(\"'a\\\\:c'\"))",
                 "e: Mapped[str] = mapped_column(server_default='%(x)s :y')",
                 "f: Mapped[str] = mapped_column(server_default='C:\\\\\\\\dir')",
-                "g: Mapped[Any] = mapped_column(DateTime(timezone=True), server_default=text(\"now() + interval '2 day 01:00:00'\"))",
-                "h: Mapped[Any] = mapped_column(DateTime(timezone=True))",
+                "g: Mapped[Any] = mapped_column(AwareDateTime, server_default=text(\"now() + interval '2 day 01:00:00'\"))",
+                "h: Mapped[Any] = mapped_column(AwareDateTime)",
                 "i: Mapped[Any] = mapped_column(Date)",
                 "j: Mapped[Any] = mapped_column(Enum('x', 'y', name='kind'), server_default=text(\"'x'::kind\"))",
                 "k: Mapped[float] = mapped_column()",

@@ -344,7 +344,7 @@ def asked_by_asyncpg(layer: Layer, url: str) -> list[tuple[tuple[str, int], dict
 
 def socket_of(path: str) -> tuple[str, int]:
     directory, _, port = path.rpartition("/.s.PGSQL.")
-    return directory, int(port)
+    return directory or "/", int(port)
 
 
 def test_only_the_settings_own_files_are_read(

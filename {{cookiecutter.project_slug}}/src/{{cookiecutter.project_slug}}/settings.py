@@ -82,10 +82,9 @@ def check_url(secret: SecretStr) -> SecretStr:
         raise ValueError("must name each host and port once: asyncpg reads the first place only")
 {% endif %}
     hosts = (named or query.get("host", "")).split(",")
-    if len(hosts) > 1 and not all(hosts):
+    if len(hosts) > 1 and not all(host.partition(":")[0] for host in hosts):
         raise ValueError("has an empty host among several")
-    # The others are directories of sockets.
-    found = [HOST.fullmatch(host) for host in hosts if not host.upper().startswith(("/", "%2F"))]
+    found = [HOST.fullmatch(host) for host in hosts if not host.startswith("/")]
     ports = [host["port"] for host in found if host and host["port"] is not None]
     ports += query["port"].split(",") if "port" in query else []
     if not all(found) or not all(re.fullmatch("[0-9]{0,5}", port) for port in ports):
