@@ -69,7 +69,7 @@ def check_url(secret: SecretStr) -> SecretStr:
         raise ValueError(UNREADABLE)
     given = [pair.partition("=") for pair in (parts["query"] or "").split("&") if parts["query"]]
     query = {unquote(name): unquote(value) for name, _, value in given}
-    if len(query) < len(given) or not all(equals for _, equals, _ in given):
+    if len(query) < len(given) or not all(name and equals for name, equals, _ in given):
         raise ValueError("must have a query of the form name=value&name=value, each name once")
     for name, value in query.items():
         if name in INSTEAD:
@@ -87,7 +87,8 @@ def check_url(secret: SecretStr) -> SecretStr:
     found = [HOST.fullmatch(host) for host in hosts if not host.startswith("/")]
     ports = [host["port"] for host in found if host and host["port"] is not None]
     ports += query["port"].split(",") if "port" in query else []
-    if not all(found) or not all(re.fullmatch("[0-9]{0,5}", port) for port in ports):
+    is_readable = all(found) and all(re.fullmatch("[0-9]{0,5}", port) for port in ports)
+    if not is_readable or "%2C" in named.upper():
         raise ValueError(f"has a host or a port that {UNREADABLE}")
     if not all(0 < int(port or 5432) < 65_536 for port in ports):
         raise ValueError("must have a port from 1 to 65535")
