@@ -99,7 +99,7 @@ OUTSIDE_THE_MACRO = [
     "tests/conftest.py",
     f"{PACKAGE}/api/users.py",
     f"{PACKAGE}/api/posts.py",
-    f"{PACKAGE}/database/transactions.py",
+    f"{PACKAGE}/database/route.py",
     f"{PACKAGE}/queries/pages.py",
     f"{PACKAGE}/queries/users.py",
 ]
