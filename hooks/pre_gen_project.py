@@ -76,7 +76,7 @@ DEPENDENCIES = set(
     platformdirs pluggy pre_commit psutil psycopg psycopg_binary psycopg_pool py pydantic
     pydantic_core pydantic_settings pygments pyjwt pytest pytest_asyncio pytest_randomly
     pytest_xdist python_dotenv python_json_logger pythonjsonlogger pyyaml ruff setuptools sniffio
-    sqlalchemy squawk squawk_cli starlette truststore types_greenlet typing_extensions
+    sqlalchemy squawk squawk_cli starlette truststore typing_extensions
     typing_inspection tzdata uv uv_build uvicorn uvloop watchfiles websockets wheel xdist yaml
     """.split()
 )
